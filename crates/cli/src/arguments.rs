@@ -1,0 +1,57 @@
+//! The grammar of the command line; each verb's own arguments stand in its own file.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::{cat, extract, ingest, log, ls, rm, stats, verify};
+
+/// Keeps every version of large, slowly changing files: what resembles something stored costs only the difference.
+#[derive(Debug, Parser)]
+#[command(name = "engrams", version, after_help = EXAMPLES, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// The directory that is the store; the first `ingest` creates it.
+    #[arg(short, long, global = true, value_name = "DIR", env = "ENGRAMS_STORE")]
+    pub(crate) store: Option<PathBuf>,
+
+    /// Report as one JSON object on standard output.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Take a directory, files or standard input into one new version
+    Ingest(ingest::Ingest),
+    /// List the versions, newest first
+    Log(log::Log),
+    /// List what is in a version
+    Ls(ls::Ls),
+    /// Write a stored file to standard output
+    Cat(cat::Cat),
+    /// Restore files and directories
+    Extract(extract::Extract),
+    /// Make a new version without a path (older versions keep it)
+    Rm(rm::Rm),
+    /// Check that everything stored is intact
+    Verify(verify::Verify),
+    /// Show what is stored and what it costs
+    Stats(stats::Stats),
+}
+
+const EXAMPLES: &str = "\
+Getting started:
+  export ENGRAMS_STORE=~/memory.engrams     or give -s DIR each time
+  engrams ingest ~/data                     the directory becomes the tree `data` of version 1
+  engrams ingest ~/data -m 'new figures'    version 2: only what changed is read, only what is new is kept
+  engrams log                               which versions there are
+  engrams ls data/reports                   what is in the newest
+  engrams cat data/a.csv --version 1        a file as it was
+  engrams extract data -o /tmp/restored     the newest version back, exactly
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 done except for what standard error names.
+Paths in a store are relative: NAME of the tree, then the path in it. With --json, a path that is not UTF-8
+is shown with \\xNN for its other bytes, and given exactly, in hexadecimal, as `path_bytes` beside it.";

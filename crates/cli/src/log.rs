@@ -1,0 +1,107 @@
+//! `engrams log`: the versions, newest first.
+
+use std::ffi::OsString;
+
+use clap::Args;
+use engrams::{EngramStore, Version};
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::path_text::{one_line, readable};
+use crate::session::{Session, stored_path};
+use crate::{Ending, figures, moment};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  engrams log                    every version
+  engrams log data/a.csv         those in which this file came, changed or went
+  engrams log data --json | jq '.versions[].message'")]
+pub(crate) struct Log {
+    /// Only versions in which this path, or something under it, changed
+    path: Option<OsString>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    versions: Vec<Line>,
+}
+
+#[derive(Serialize)]
+struct Line {
+    version: u64,
+    parent: Option<u64>,
+    time: String,
+    message: String,
+    files: u64,
+    bytes: u64,
+}
+
+pub(crate) fn run(session: &Session, verb: &Log) -> Result<Ending, Failure> {
+    let store = session.open()?;
+    let path = verb.path.as_deref().map(stored_path).transpose()?;
+    let mut versions = store.versions()?;
+    if let Some(path) = &path {
+        versions = changes(&store, versions, path)?;
+        if versions.is_empty() {
+            let what = format!("no version ever had `{}`", readable(path));
+            return Err(Failure::new(what, "`engrams ls` shows what there is"));
+        }
+    }
+    let report = Report { versions: versions.iter().map(line).collect() };
+    session.report(&report, || text(&versions))?;
+    Ok(Ending::Complete)
+}
+
+/// The versions in which something at or under `path` came, changed or went.
+///
+/// An entry says which version last changed it, so only what went needs more: where nothing came, a smaller
+/// number of entries tells.
+fn changes(store: &EngramStore, versions: Vec<Version>, path: &[u8]) -> Result<Vec<Version>, Failure> {
+    let mut changed = Vec::new();
+    let mut before = 0;
+    for version in versions.into_iter().rev() {
+        let (mut count, mut touched) = (0_u64, false);
+        for entry in store.tree(Some(version.number))?.entries(path) {
+            count += 1;
+            touched |= entry?.version == version.number;
+        }
+        if touched || count != before {
+            changed.push(version);
+        }
+        before = count;
+    }
+    changed.reverse();
+    Ok(changed)
+}
+
+fn line(version: &Version) -> Line {
+    Line {
+        version: version.number,
+        parent: version.parent,
+        time: moment::rfc3339(version.time),
+        message: version.message.clone(),
+        files: version.files,
+        bytes: version.bytes,
+    }
+}
+
+fn text(versions: &[Version]) -> String {
+    if versions.is_empty() {
+        return "no version yet\n".to_owned();
+    }
+    let mut text = format!("{:>7}  {:19}  {:>11}  {:>8}  message\n", "version", "time (UTC)", "files", "bytes");
+    for version in versions {
+        let line = format!(
+            "{:>7}  {}  {:>11}  {:>8}  {}",
+            version.number,
+            moment::short(version.time),
+            figures::grouped(version.files),
+            figures::bytes(version.bytes),
+            one_line(&version.message)
+        );
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,129 @@
+//! What all verbs share: which store, how to answer, and how paths are given.
+
+use std::ffi::OsStr;
+use std::io::{self, BufWriter, StdoutLock, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use clap::Args;
+use engrams::{EngramStore, ErrorKind, Timestamp, Tree, Version, check_path};
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::moment;
+use crate::path_text::readable;
+
+/// One run of the command.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) store: PathBuf,
+    pub(crate) json: bool,
+}
+
+/// Which version to look at; the newest when nothing is said.
+#[derive(Debug, Args)]
+pub(crate) struct At {
+    /// The version with this number (default: the newest).
+    #[arg(long, value_name = "N")]
+    pub(crate) version: Option<u64>,
+    /// The version that was the newest then: RFC 3339, or a date (the end of that day), in UTC unless it says otherwise.
+    #[arg(long, value_name = "TIME", conflicts_with = "version", value_parser = moment::parse)]
+    pub(crate) at: Option<Timestamp>,
+}
+
+impl Session {
+    /// Opens the store, which must be there.
+    pub(crate) fn open(&self) -> Result<EngramStore, Failure> {
+        EngramStore::open_existing(&self.store).map_err(|error| {
+            if error.kind() != ErrorKind::NotFound {
+                return error.into();
+            }
+            let at = self.store.display();
+            Failure::new(format!("there is no store at {at}"), format!("`engrams -s {at} ingest PATH` makes one"))
+        })
+    }
+
+    /// Opens the store, which is made when it is missing.
+    pub(crate) fn open_or_create(&self) -> Result<EngramStore, Failure> {
+        Ok(EngramStore::open(&self.store)?)
+    }
+
+    /// Writes the report: as JSON, or as the text that `text` gives.
+    pub(crate) fn report(&self, json: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
+        let mut output = Output::new();
+        if self.json {
+            output.json(json)?;
+            output.text("\n")?;
+        } else {
+            output.text(&text())?;
+        }
+        output.finish()
+    }
+}
+
+impl At {
+    /// The number of the version that is meant; `None`: the newest, whatever that is.
+    pub(crate) fn number(&self, store: &EngramStore) -> Result<Option<u64>, Failure> {
+        let Some(at) = self.at else { return Ok(self.version) };
+        let versions = store.versions()?;
+        let then = versions.iter().filter(|version| version.time <= at).map(|version| version.number).max();
+        if then.is_none() {
+            let what = format!("there was no version yet at {}", moment::rfc3339(at));
+            return Err(Failure::new(what, "`engrams log` shows when each was made"));
+        }
+        Ok(then)
+    }
+}
+
+/// Standard output, buffered.
+pub(crate) struct Output(BufWriter<StdoutLock<'static>>);
+
+impl Output {
+    pub(crate) fn new() -> Self {
+        Self(BufWriter::new(io::stdout().lock()))
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.0.write_all(bytes).map_err(|error| Failure::output(&error))
+    }
+
+    pub(crate) fn text(&mut self, text: &str) -> Result<(), Failure> {
+        self.bytes(text.as_bytes())
+    }
+
+    pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+        serde_json::to_writer(&mut self.0, value).map_err(|error| Failure::output(&error.into()))
+    }
+
+    /// Everything is written, or the failure is known.
+    pub(crate) fn finish(mut self) -> Result<(), Failure> {
+        self.0.flush().map_err(|error| Failure::output(&error))
+    }
+}
+
+/// A path in the store as it was typed: slashes at its end do not count.
+pub(crate) fn stored_path(typed: &OsStr) -> Result<Vec<u8>, Failure> {
+    let mut path = typed.as_bytes();
+    while let Some(shorter) = path.strip_suffix(b"/") {
+        path = shorter;
+    }
+    check_path(path)?;
+    Ok(path.to_vec())
+}
+
+/// The newest version, or that there is none.
+pub(crate) fn newest(store: &EngramStore) -> Result<Version, Failure> {
+    store
+        .head()?
+        .ok_or_else(|| Failure::new("the store has no version yet", "`engrams ingest PATH` makes the first"))
+}
+
+/// The failure to find `path` in a tree.
+pub(crate) fn no_such_path(path: &[u8], tree: &Tree, version: Option<u64>) -> Failure {
+    let version = version.map_or("the newest version".to_owned(), |number| format!("version {number}"));
+    let advice = match tree.entries(b"").next() {
+        None => "it is empty: `engrams log` shows the versions",
+        Some(_) => "`engrams ls` shows what there is, `engrams log PATH` in which versions",
+    };
+    Failure::new(format!("there is no `{}` in {version}", readable(path)), advice)
+}

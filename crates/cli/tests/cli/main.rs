@@ -1,0 +1,13 @@
+//! The command as its users meet it: the binary is run, on real directories, a file per fear.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod bed;
+mod cat;
+mod containment;
+mod history;
+mod json;
+mod reread;
+mod round_trip;
+mod snapshot;
+mod unreadable;
+mod usage;

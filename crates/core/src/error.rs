@@ -1,0 +1,167 @@
+//! What can be wrong with parameters and with stored bytes.
+
+use core::fmt;
+
+/// A [`Dimension`](crate::Dimension) that is not a multiple of 64 from 64 to 65,536.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DimensionError {
+    /// The refused width.
+    pub bits: usize,
+}
+
+impl fmt::Display for DimensionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "dimension of {} bits is not a multiple of 64 from 64 to 65536", self.bits)
+    }
+}
+
+impl core::error::Error for DimensionError {}
+
+/// Bytes that are not a [`Hypervector`](crate::Hypervector).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HypervectorError {
+    /// The number of bytes is not a dimension's.
+    Length {
+        /// The number of bytes given; a multiple of 8 from 8 to 8,192 is needed.
+        bytes: usize,
+    },
+}
+
+impl fmt::Display for HypervectorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length { bytes } => {
+                write!(f, "hypervector of {bytes} bytes is not a multiple of 8 from 8 to 8192")
+            }
+        }
+    }
+}
+
+impl core::error::Error for HypervectorError {}
+
+/// Chunking parameters that do not work; names the parameter, its value and the limit it breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChunkParamsError {
+    /// A value is below its smallest or above its largest.
+    OutOfRange {
+        /// The parameter: `"minimum"`, `"average"`, `"maximum"` or `"fixed size"`.
+        name: &'static str,
+        /// Its value, in bytes.
+        value: usize,
+        /// The smallest allowed value, in bytes.
+        smallest: usize,
+        /// The largest allowed value, in bytes.
+        largest: usize,
+    },
+    /// The average is not a power of two.
+    NotPowerOfTwo {
+        /// The parameter: `"average"`.
+        name: &'static str,
+        /// Its value, in bytes.
+        value: usize,
+    },
+    /// A value is not smaller than another that must be larger.
+    NotBelow {
+        /// The parameter that should be smaller.
+        name: &'static str,
+        /// Its value, in bytes.
+        value: usize,
+        /// The parameter that should be larger.
+        limit_name: &'static str,
+        /// Its value, in bytes.
+        limit: usize,
+    },
+}
+
+impl fmt::Display for ChunkParamsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfRange { name, value, smallest, largest } => {
+                write!(f, "{name} of {value} bytes is not within {smallest}..={largest}")
+            }
+            Self::NotPowerOfTwo { name, value } => {
+                write!(f, "{name} of {value} bytes is not a power of two")
+            }
+            Self::NotBelow { name, value, limit_name, limit } => {
+                write!(f, "{name} of {value} bytes is not below the {limit_name} of {limit}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for ChunkParamsError {}
+
+/// Bytes that are not an [`Engram`](crate::Engram).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EngramError {
+    /// There are fewer or more bytes than the header asks for.
+    Length {
+        /// The number of bytes given.
+        bytes: usize,
+        /// The number of bytes needed.
+        needed: usize,
+    },
+    /// The format byte is not one that this version knows.
+    Format {
+        /// The byte found.
+        found: u8,
+    },
+    /// The dimension is not 1 to 1,024 words.
+    Dimension {
+        /// The number of words found.
+        words: u16,
+    },
+    /// The width of a counter is more than 63 bits, or more than the widest counter needs.
+    Width {
+        /// The width found, in bits.
+        bits: u8,
+    },
+}
+
+impl fmt::Display for EngramError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length { bytes, needed } => {
+                write!(f, "engram has {bytes} bytes where {needed} are needed")
+            }
+            Self::Format { found } => write!(f, "engram format {found} is unknown"),
+            Self::Dimension { words } => write!(f, "engram of {words} words is not within 1..=1024"),
+            Self::Width { bits } => write!(f, "engram counters of {bits} bits are not of least width"),
+        }
+    }
+}
+
+impl core::error::Error for EngramError {}
+
+/// A [`CorrectionPolicy`](crate::CorrectionPolicy) that does not work.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum CorrectionPolicyError {
+    /// A gain is not above 0 and at most 1.
+    Gain {
+        /// `"root gain"` or `"deep gain"`.
+        name: &'static str,
+        /// Its value.
+        value: f64,
+    },
+    /// A count is zero, which would forbid every delta.
+    Zero {
+        /// `"maximum depth"`, `"maximum bases"` or `"maximum closure"`.
+        name: &'static str,
+    },
+}
+
+impl fmt::Display for CorrectionPolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gain { name, value } => write!(f, "{name} of {value} is not above 0 and at most 1"),
+            Self::Zero { name } => write!(f, "{name} of 0 is not at least 1"),
+        }
+    }
+}
+
+impl core::error::Error for CorrectionPolicyError {}

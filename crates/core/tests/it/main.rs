@@ -1,0 +1,13 @@
+//! One binary, a file per fear: cut points move, seams leak, algebra breaks, formats drift, hostile bytes
+//! panic, estimates lie.
+#![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the report")]
+
+mod algebra;
+mod engram_bytes;
+mod inputs;
+mod memory;
+mod params;
+mod scanner;
+mod seam;
+mod statistics;
+mod vectors;

@@ -1,0 +1,54 @@
+//! A group: the chunks that are decided together, and what happens to files around them.
+//!
+//! Recall for a chunk sees what was decided in earlier groups and nothing of its own, so that recall can go in order
+//! while corrections go in parallel, with the same outcome on any number of threads.
+
+use engrams_store::{Entry, tree::Attributes};
+
+/// Consecutive bytes of the stream, cut into chunks.
+#[derive(Default)]
+pub(crate) struct Group {
+    pub(crate) data: Vec<u8>,
+    pub(crate) chunks: Vec<RawChunk>,
+    /// Features of all chunks, one after the other.
+    pub(crate) features: Vec<u64>,
+    /// What happens, by offset in `data`, ascending.
+    pub(crate) events: Vec<(usize, Event)>,
+}
+
+/// One chunk of a group.
+#[derive(Debug, Clone)]
+pub(crate) struct RawChunk {
+    pub(crate) bytes: std::ops::Range<usize>,
+    pub(crate) features: std::ops::Range<usize>,
+}
+
+/// What happens at a place of the stream.
+pub(crate) enum Event {
+    /// The bytes that follow are this file's.
+    Begin { path: Vec<u8>, attributes: Box<Attributes> },
+    /// The file ends here.
+    End { hash: [u8; 32] },
+    /// The file can't be read on: the path stays as it was.
+    Abandon,
+    /// The path and everything below goes.
+    Clear(Vec<u8>),
+    /// This entry is put: a directory, a symbolic link, or one taken over unchanged.
+    Put(Box<Entry>),
+    /// The base version's entry at this path stays.
+    Keep(Vec<u8>),
+}
+
+impl Group {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.chunks.is_empty() && self.events.is_empty()
+    }
+
+    pub(crate) fn bytes_of(&self, chunk: &RawChunk) -> &[u8] {
+        &self.data[chunk.bytes.clone()]
+    }
+
+    pub(crate) fn features_of(&self, chunk: &RawChunk) -> &[u64] {
+        &self.features[chunk.features.clone()]
+    }
+}

@@ -1,0 +1,25 @@
+//! Ingest: streams in, chunks and corrections out, in constant memory.
+//!
+//! ```text
+//! read -> cut and sample -> | hash -> deduplicate -> encode -> recall -> correct -> stage -> tally |
+//!        the caller's thread |  one worker, its parallel stages on a pool, a group of chunks at a time |
+//! ```
+
+mod builder;
+mod correct;
+mod counts;
+mod cutter;
+mod group;
+mod options;
+mod pipeline;
+mod recall;
+mod streaming;
+mod worker;
+
+pub use builder::StreamingIngesterBuilder;
+pub use counts::StreamingProgress;
+pub(crate) use cutter::Cutter;
+pub(crate) use group::Event;
+pub use options::IngestOptions;
+pub(crate) use pipeline::Pipeline;
+pub use streaming::{StreamingIngester, StreamingResult};

@@ -1,0 +1,72 @@
+//! Recall: which stored chunks a new one is corrected against.
+
+use std::sync::Arc;
+
+use engrams_store::{EngramStore, Head, Result, STORED_VECTOR_BYTES};
+
+/// The first bits of a hypervector, as kept with every chunk.
+pub(crate) type ShortVector = [u8; STORED_VECTOR_BYTES];
+
+/// A stored chunk that may serve as base.
+#[derive(Debug, Clone)]
+pub(crate) struct Candidate {
+    pub(crate) id: u64,
+    /// Differing bits of 256. Unrelated chunks differ in 128 +- 8.
+    pub(crate) distance: u32,
+    pub(crate) head: Arc<Head>,
+}
+
+/// Farther than this, a candidate is as good as unrelated: three standard deviations under the mean of 128.
+const FARTHEST: u32 = 104;
+/// Nearer than this, a chunk is so like its base that whoever finds the base has found the chunk.
+pub(crate) const TWIN: u32 = 26;
+
+/// The bases for a chunk with this vector: the nearest of `ids`, as many as allowed, nearest first.
+pub(crate) fn rank(
+    store: &EngramStore,
+    vector: &ShortVector,
+    ids: impl Iterator<Item = u64>,
+) -> Result<Vec<Candidate>> {
+    let mut candidates = Vec::new();
+    for id in ids {
+        // The index is a hint: what it names may be gone.
+        let Some(head) = store.find_chunk_head(id)? else { continue };
+        let distance = hamming(vector, &head.vector);
+        if distance <= FARTHEST {
+            candidates.push(Candidate { id, distance, head });
+        }
+    }
+    // Of equals the younger one: it was corrected more recently, so it is more like what comes.
+    candidates.sort_by_key(|c| (c.distance, std::cmp::Reverse(c.id)));
+    candidates.dedup_by_key(|c| c.id);
+    Ok(candidates)
+}
+
+/// Of the ranked candidates those that can be bases together within the store's limits, at most `most`.
+pub(crate) fn feasible(store: &EngramStore, ranked: &[Candidate], most: usize) -> Result<Vec<Candidate>> {
+    let limits = store.superblock();
+    let mut closure: Vec<u64> = Vec::new();
+    let mut bases: Vec<Candidate> = Vec::new();
+    for candidate in ranked {
+        if bases.len() == most {
+            break;
+        }
+        if candidate.head.depth >= limits.max_depth {
+            continue;
+        }
+        let mut wider = closure.clone();
+        if !wider.contains(&candidate.id) {
+            wider.push(candidate.id);
+        }
+        store.closure(candidate.id, &mut wider)?;
+        if wider.len() <= usize::from(limits.max_closure) {
+            closure = wider;
+            bases.push(candidate.clone());
+        }
+    }
+    Ok(bases)
+}
+
+fn hamming(a: &ShortVector, b: &ShortVector) -> u32 {
+    a.iter().zip(b).map(|(a, b)| (a ^ b).count_ones()).sum()
+}

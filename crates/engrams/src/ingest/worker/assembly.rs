@@ -1,0 +1,170 @@
+//! Files assembled from the pieces of decided chunks, and put into the draft in the order of the stream.
+
+use engrams_core::{Dimension, Engram};
+use engrams_store::tree::{Attributes, Node, Piece};
+use engrams_store::{Entry, Error, FileTally, PieceList, Result};
+
+use super::{Event, Group, RawChunk, Worker, put_here, trace};
+
+/// The file that the stream is in.
+pub(super) struct OpenFile {
+    path: Vec<u8>,
+    attributes: Attributes,
+    list: PieceList,
+    tally: FileTally,
+    /// What the root engram holds for this path so far: put by this draft, or in its base.
+    counted: Option<Entry>,
+}
+
+impl Worker {
+    pub(super) fn assemble(&mut self, group: &Group, ids: &[u64]) -> Result<()> {
+        let mut events = group.events.iter().peekable();
+        for (chunk, &id) in group.chunks.iter().zip(ids) {
+            let mut at = chunk.bytes.start;
+            while let Some((offset, event)) = events.next_if(|(offset, _)| *offset <= chunk.bytes.end) {
+                self.extend(group, chunk, id, at..*offset)?;
+                at = *offset;
+                self.happen(event)?;
+            }
+            self.extend(group, chunk, id, at..chunk.bytes.end)?;
+        }
+        events.try_for_each(|(_, event)| self.happen(event))
+    }
+
+    /// Gives the open file the bytes `range` of the group's data, which lie in this chunk.
+    fn extend(&mut self, group: &Group, chunk: &RawChunk, id: u64, range: std::ops::Range<usize>) -> Result<()> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        if range.is_empty() {
+            return Ok(());
+        }
+        let start = (range.start - chunk.bytes.start) as u32;
+        let piece = Piece { chunk: id, start, len: range.len() as u32 };
+        if !self.traces.has(&piece) {
+            self.traces.keep(piece, trace(group, chunk, piece));
+        }
+        open.list.push(piece)?;
+        open.tally.push(&mut self.traces, piece)
+    }
+
+    fn happen(&mut self, event: &Event) -> Result<()> {
+        match event {
+            Event::Begin { path, attributes } => self.begin(path, attributes),
+            Event::End { hash } => self.end(*hash),
+            Event::Abandon => {
+                self.open = None;
+                Ok(())
+            }
+            Event::Clear(path) => self.clear(path),
+            Event::Put(entry) => self.put((**entry).clone()),
+            Event::Keep(path) => match self.draft.base_tree().get(path)? {
+                Some(entry) => self.put(entry),
+                None => Ok(()),
+            },
+        }
+    }
+
+    fn begin(&mut self, path: &[u8], attributes: &Attributes) -> Result<()> {
+        self.check_place(path, true)?;
+        let here = put_here(&self.draft, self.draft.get(path)?);
+        let counted = match here {
+            Some(entry) => Some(entry),
+            None => self.draft.base_tree().get(path)?,
+        };
+        let old = counted.as_ref().and_then(Entry::file);
+        self.open = Some(OpenFile {
+            path: path.to_vec(),
+            attributes: attributes.clone(),
+            list: self.store.piece_list(old),
+            tally: self.store.tally(old),
+            counted,
+        });
+        Ok(())
+    }
+
+    fn end(&mut self, hash: [u8; 32]) -> Result<()> {
+        let Some(OpenFile { path, attributes, list, tally, counted }) = self.open.take() else {
+            return Err(Error::invalid("a file ended that did not begin"));
+        };
+        let file = list.finish(hash)?;
+        let counted = counted.as_ref().and_then(Entry::file);
+        if counted.is_none_or(|counted| counted.hash != hash) {
+            self.draft.count(&tally.finish(&mut self.traces)?);
+        }
+        let new = Entry { path, version: self.draft.provisional(), attributes, node: Node::File(file) };
+        // The same content and attributes are the same version of the file, wherever its bytes lie.
+        let base = self.draft.base_tree().get(&new.path)?.filter(|base| base.same_as(&new));
+        self.has_put = true;
+        self.counts.files.add(1);
+        let entry = base.unwrap_or(new);
+        self.draft.set(entry.path.clone(), Some(entry))
+    }
+
+    fn put(&mut self, mut entry: Entry) -> Result<()> {
+        self.check_place(&entry.path, !matches!(entry.node, Node::Directory))?;
+        self.uncount(&entry.path)?;
+        if let Some(base) = self.draft.base_tree().get(&entry.path)?.filter(|base| base.same_as(&entry)) {
+            entry = base;
+        }
+        self.draft.set(entry.path.clone(), Some(entry))
+    }
+
+    fn clear(&mut self, path: &[u8]) -> Result<()> {
+        if self.has_put {
+            let tree = self.draft.tree()?;
+            for entry in tree.entries(path) {
+                self.uncount(&entry?.path)?;
+            }
+        }
+        self.draft.clear(path)
+    }
+
+    /// Takes a file put by this draft out of the engram, and what the base has at its path back in.
+    fn uncount(&mut self, path: &[u8]) -> Result<()> {
+        if !self.has_put {
+            return Ok(());
+        }
+        let Some(entry) = put_here(&self.draft, self.draft.get(path)?) else { return Ok(()) };
+        let mut tally = self.store.tally(entry.file());
+        if let Some(base) = self.draft.base_tree().get(path)?.as_ref().and_then(Entry::file) {
+            let mut pieces = self.store.pieces(base);
+            let mut offset = 0;
+            while let Some((start, piece)) = pieces.at(offset)? {
+                offset = start + u64::from(piece.len);
+                tally.push(&mut self.traces, piece)?;
+            }
+        }
+        self.draft.count(&tally.finish(&mut self.traces)?);
+        Ok(())
+    }
+
+    /// Takes out of the engram the base's files that are gone.
+    pub(super) fn forget_removed(&mut self) -> Result<()> {
+        let mut gone = Engram::new(Dimension::ENGRAM);
+        let (store, traces) = (&self.store, &mut self.traces);
+        self.draft.each_change(&mut |old, new| {
+            let old = old.and_then(Entry::file);
+            if old.is_some() && new.and_then(Entry::file).is_none() {
+                gone.merge(&store.tally(old).finish(traces)?);
+            }
+            Ok(())
+        })?;
+        self.draft.count(&gone);
+        Ok(())
+    }
+
+    /// Refuses a path below something that is no directory, and a file where a directory has entries.
+    fn check_place(&self, path: &[u8], is_leaf: bool) -> Result<()> {
+        let show = |path: &[u8]| path.escape_ascii().to_string();
+        for (at, _) in path.iter().enumerate().filter(|(_, b)| **b == b'/') {
+            let above = self.draft.get(&path[..at])?;
+            if above.is_some_and(|above| !matches!(above.node, Node::Directory)) {
+                let above = show(&path[..at]);
+                return Err(Error::invalid(format!("`{}` lies below `{above}`, which is no directory", show(path))));
+            }
+        }
+        if is_leaf && self.draft.has_below(path)? {
+            return Err(Error::invalid(format!("`{}` is a directory that is not empty: remove it first", show(path))));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+//! Entries that no ingest would make: what a damaged or malicious store may say.
+
+use std::fs;
+
+use super::*;
+use crate::{IngestOptions, Timestamp, Transaction};
+
+/// A store with one file, and its entry.
+fn stored(content: &[u8]) -> (EngramStore, Entry) {
+    let store = EngramStore::in_memory();
+    let mut tx = Transaction::begin(&store, &IngestOptions::default()).unwrap();
+    let attributes = Attributes { mode: 0o644, mtime: Timestamp::now(), ..Attributes::default() };
+    tx.put_file(b"file", attributes, &mut &content[..]).unwrap();
+    tx.commit("").unwrap();
+    let entry = store.tree(None).unwrap().get(b"file").unwrap().unwrap();
+    (store, entry)
+}
+
+/// Restores entries as they are, whatever they are, and returns what failed.
+fn restore_all(store: &EngramStore, dest: &Path, entries: &[Entry]) -> Vec<FailedPath> {
+    let mut extract = Extract {
+        store,
+        destination: Destination::open(dest).unwrap(),
+        force: false,
+        pending: Vec::new(),
+        blocked: Vec::new(),
+        links: HashMap::new(),
+        summary: ExtractSummary::default(),
+        on_event: &mut |_| {},
+    };
+    for entry in entries {
+        extract.restore(entry);
+    }
+    extract.finish_directories(None);
+    extract.summary.failed
+}
+
+fn renamed(entry: &Entry, path: &[u8]) -> Entry {
+    Entry { path: path.to_vec(), ..entry.clone() }
+}
+
+#[test]
+fn a_directory_waits_for_what_sorts_between_it_and_its_children() {
+    assert!(!is_passed(b"a", b"a-b"));
+    assert!(!is_passed(b"a", b"a/x"));
+    assert!(is_passed(b"a", b"a0"));
+    assert!(is_passed(b"a", b"b"));
+}
+
+#[test]
+fn paths_that_lead_outside_are_refused() {
+    let (store, entry) = stored(b"content");
+    let bed = tempfile::tempdir().unwrap();
+    let outside = bed.path().join("outside").into_os_string().into_encoded_bytes();
+    let dest = bed.path().join("dest");
+    let entries: Vec<_> = [&b"../outside"[..], b"a/../../outside", &outside, b"a//b", b"./a", b"", b"a/b\0c"]
+        .into_iter()
+        .map(|path| renamed(&entry, path))
+        .collect();
+    let failed = restore_all(&store, &dest, &entries);
+    assert_eq!(failed.len(), entries.len(), "{failed:?}");
+    assert!(!bed.path().join("outside").exists());
+    assert_eq!(fs::read_dir(&dest).unwrap().count(), 0);
+}
+
+#[test]
+fn a_link_from_the_store_is_not_walked_through() {
+    let (store, entry) = stored(b"content");
+    let bed = tempfile::tempdir().unwrap();
+    let (outside, dest) = (bed.path().join("outside"), bed.path().join("dest"));
+    fs::create_dir(&outside).unwrap();
+    let target = outside.as_os_str().as_encoded_bytes().to_vec();
+    let link = Entry { node: Node::Symlink(target), ..renamed(&entry, b"a") };
+    let directory = Entry { node: Node::Directory, ..renamed(&entry, b"a/d") };
+    let failed = restore_all(&store, &dest, &[link, renamed(&entry, b"a/b"), directory, renamed(&entry, b"a/d/e")]);
+    let paths: Vec<_> = failed.iter().map(|failed| failed.path.as_slice()).collect();
+    assert_eq!(paths, [&b"a/b"[..], b"a/d"], "what lies under a failed directory is not tried: {failed:?}");
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+}
+
+#[test]
+fn content_that_does_not_have_its_hash_never_appears() {
+    let (store, entry) = stored(b"content");
+    let dest = tempfile::tempdir().unwrap();
+    let Node::File(node) = &entry.node else { panic!("{entry:?}") };
+    let forged = Entry { node: Node::File(FileNode { hash: [7; 32], ..node.clone() }), ..entry.clone() };
+    let failed = restore_all(&store, dest.path(), &[forged]);
+    assert_eq!(failed[0].error.kind(), ErrorKind::Corrupt);
+    assert!(failed[0].error.to_string().contains("version 1"), "{failed:?}");
+    assert_eq!(fs::read_dir(dest.path()).unwrap().count(), 0, "nothing is left");
+}
+
+#[test]
+fn a_hard_link_group_never_lends_other_content() {
+    let (store, entry) = stored(b"content");
+    let bed = tempfile::tempdir().unwrap();
+    let attributes = Attributes { hard_link: Some(b"a".to_vec()), ..entry.attributes.clone() };
+    let one = Entry { attributes: attributes.clone(), ..renamed(&entry, b"a") };
+    let same = Entry { attributes: attributes.clone(), ..renamed(&entry, b"b") };
+    let node = FileNode { size: 0, hash: *blake3::hash(b"").as_bytes(), content: crate::Content::Inline(Vec::new()) };
+    let other = Entry { attributes, node: Node::File(node), ..renamed(&entry, b"c") };
+    let failed = restore_all(&store, bed.path(), &[one, same, other]);
+    assert!(failed.is_empty(), "{failed:?}");
+    let inode = |name: &str| {
+        std::os::unix::fs::MetadataExt::ino(&fs::metadata(bed.path().join(name)).unwrap())
+    };
+    assert_eq!(inode("a"), inode("b"));
+    assert_ne!(inode("a"), inode("c"));
+    assert_eq!(fs::read(bed.path().join("c")).unwrap(), b"");
+}
+
+#[test]
+fn attributes_that_make_no_sense_do_no_harm() {
+    let (store, entry) = stored(b"content");
+    let dest = tempfile::tempdir().unwrap();
+    let attributes = Attributes {
+        mode: u32::MAX,
+        mtime: Timestamp { seconds: i64::MAX, nanoseconds: u32::MAX },
+        uid: u32::MAX,
+        gid: u32::MAX,
+        sparse: true,
+        hard_link: Some(b"../../etc/passwd".to_vec()),
+        xattrs: vec![(b"no such namespace".to_vec(), vec![0; 10]), (Vec::new(), Vec::new())],
+    };
+    let failed = restore_all(&store, dest.path(), &[Entry { attributes, ..entry }]);
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert!(failed[0].error.to_string().starts_with("restored, but not all of its attributes"), "{failed:?}");
+    let path = dest.path().join("file");
+    assert_eq!(fs::read(&path).unwrap(), b"content");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions());
+    assert_eq!(mode & 0o6000, 0, "no set-id bits for an owner that could not be set");
+}

@@ -1,0 +1,9 @@
+//! The tree is the dispatch table: a file per instruction set, each with the same functions.
+//!
+//! Callers have checked lengths; the functions here assume them. `shared.rs` holds bodies which need
+//! no intrinsics and are compiled anew inside each tier.
+
+pub(crate) mod portable;
+mod shared;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod x86_64;

@@ -1,0 +1,134 @@
+//! The operations of [`Level`]: check lengths, then run the tier. The only caller of `arch::*`.
+
+use crate::arch;
+use crate::counters::Column;
+use crate::level::{Level, Tier};
+
+/// A plain `match` over the tiers, the same for every operation.
+macro_rules! on_tier {
+    ($level:ident, $operation:ident($($argument:ident),*)) => {
+        match $level.tier() {
+            Tier::Portable => arch::portable::$operation($($argument),*),
+            #[cfg(target_arch = "x86_64")]
+            Tier::Avx2(_proof) => {
+                // SAFETY: the proof in this variant is made only after the processor and the operating
+                // system reported AVX2, which is all that the function's `#[target_feature]` asks for.
+                unsafe { arch::x86_64::avx2::$operation($($argument),*) }
+            }
+        }
+    };
+}
+
+impl Level {
+    /// Binds: `target ^= other`, word by word. Its own inverse.
+    ///
+    /// # Panics
+    ///
+    /// If the lengths differ.
+    pub fn xor_into(self, target: &mut [u64], other: &[u64]) {
+        assert_same_len(target, other);
+        on_tier!(self, xor_into(target, other));
+    }
+
+    /// The number of bits in which `a` and `b` differ.
+    ///
+    /// # Panics
+    ///
+    /// If the lengths differ.
+    #[must_use]
+    pub fn hamming(self, a: &[u64], b: &[u64]) -> u64 {
+        assert_same_len(a, b);
+        on_tier!(self, hamming(a, b))
+    }
+
+    /// The number of set bits.
+    #[must_use]
+    pub fn popcount(self, words: &[u64]) -> u64 {
+        on_tier!(self, popcount(words))
+    }
+
+    /// Permutes: bit `i` of `words` becomes bit `(i + bits) % (64 * words.len())` of `out`.
+    ///
+    /// Rotating by `bits` and then by `64 * words.len() - bits` gives the original words.
+    ///
+    /// # Panics
+    ///
+    /// If the lengths differ.
+    pub fn rotate_into(self, out: &mut [u64], words: &[u64], bits: usize) {
+        assert_same_len(out, words);
+        if words.is_empty() {
+            return;
+        }
+        let bits = bits % (words.len() * 64);
+        on_tier!(self, rotate_into(out, words, bits));
+    }
+
+    /// Writes the pseudo-random words of a 64-bit feature. FROZEN FORMAT.
+    ///
+    /// Words 0..4 are [`mix64`](crate::mix64)`(feature + (i + 1) * 0x9E3779B97F4A7C15)`; every later
+    /// word is one xorshift64 step (`x ^= x << 13; x ^= x >> 7; x ^= x << 17`) of the word four before
+    /// it. So a shorter output is a prefix of a longer one, and four words at a time cost six vector
+    /// instructions. The step is linear, hence words four apart are functions of one another; what
+    /// bundling needs is that bits are unbiased and *pairwise* independent, which a bijective step
+    /// keeps. It is not a cryptographic generator.
+    ///
+    /// ```
+    /// use engrams_kernels::{Level, mix64};
+    /// let mut words = [0; 16];
+    /// Level::detect().expand(7, &mut words);
+    /// assert_eq!(words[0], mix64(7 + 0x9E37_79B9_7F4A_7C15));
+    /// ```
+    pub fn expand(self, feature: u64, out: &mut [u64]) {
+        on_tier!(self, expand(feature, out));
+    }
+
+    /// The Hamming distance from `query` to each row of a contiguous matrix of rows as long as it.
+    ///
+    /// One pass in memory order: at 1,024 bits the memory, not the arithmetic, is the limit on AVX2.
+    ///
+    /// # Panics
+    ///
+    /// If `matrix` is not `distances.len()` rows of `query.len()` words, or if a row has 2^26 words or
+    /// more (its distance might not fit in a `u32`).
+    pub fn hamming_rows(self, query: &[u64], matrix: &[u64], distances: &mut [u32]) {
+        assert!(query.len() < 1 << 26, "rows of {} words are too long to scan", query.len());
+        assert_eq!(
+            Some(matrix.len()),
+            query.len().checked_mul(distances.len()),
+            "the matrix must have one row of {} words per distance",
+            query.len()
+        );
+        if query.is_empty() {
+            distances.fill(0);
+            return;
+        }
+        on_tier!(self, hamming_rows(query, matrix, distances));
+    }
+
+    /// Adds expanded features to planes of which no more than `used` are set afterwards.
+    pub(crate) fn add_features(self, columns: &mut [Column], features: &[u64], used: usize) {
+        on_tier!(self, add_features(columns, features, used));
+    }
+
+    /// Thresholds the lowest `used` planes at half of `count`.
+    pub(crate) fn majority(self, columns: &[Column], count: u32, used: usize, tie: &[u64], out: &mut [u64]) {
+        on_tier!(self, majority(columns, count, used, tie, out));
+    }
+
+    /// Adds `weight * (2 * plane count - count)` to each counter.
+    pub(crate) fn flush(
+        self,
+        columns: &[Column],
+        count: u32,
+        used: usize,
+        weight: i32,
+        counters: &mut [i64],
+    ) {
+        on_tier!(self, flush(columns, count, used, weight, counters));
+    }
+}
+
+#[track_caller]
+fn assert_same_len(a: &[u64], b: &[u64]) {
+    assert_eq!(a.len(), b.len(), "hypervectors must have equally many words");
+}

@@ -1,0 +1,156 @@
+//! Every available tier does what the oracle does, at every width.
+
+use engrams_kernels::{BitCounters, Level, MAX_COUNT};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::oracle;
+
+/// Counters whose buffer starts out dirty: `new` must not rely on zeros.
+fn bit_counters(level: Level, words: usize) -> BitCounters<Vec<u64>> {
+    BitCounters::new(level, words, vec![0xDEAD_BEEF; BitCounters::<Vec<u64>>::buffer_len(words)])
+}
+
+fn pair() -> impl Strategy<Value = (Vec<u64>, Vec<u64>)> {
+    (0..70_usize).prop_flat_map(|words| (vec(any::<u64>(), words), vec(any::<u64>(), words)))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn word_operations_match_the_oracle((a, b) in pair(), by in 0..10_000_usize) {
+        for level in Level::all_available() {
+            let mut bound = a.clone();
+            level.xor_into(&mut bound, &b);
+            prop_assert_eq!(&bound, &oracle::xor(&a, &b), "xor_into on {}", level);
+            prop_assert_eq!(level.hamming(&a, &b), oracle::hamming(&a, &b), "hamming on {}", level);
+            prop_assert_eq!(level.popcount(&a), oracle::popcount(&a), "popcount on {}", level);
+            if !a.is_empty() {
+                let mut rotated = vec![7; a.len()];
+                level.rotate_into(&mut rotated, &a, by);
+                prop_assert_eq!(&rotated, &oracle::rotate(&a, by), "rotate_into on {}", level);
+            }
+        }
+    }
+
+    #[test]
+    fn expand_matches_the_oracle(feature: u64, words in 0..70_usize) {
+        for level in Level::all_available() {
+            let mut out = vec![7; words];
+            level.expand(feature, &mut out);
+            prop_assert_eq!(&out, &oracle::expand(feature, words), "expand on {}", level);
+        }
+    }
+
+    #[test]
+    fn bundling_matches_plain_counters(
+        words in 0..20_usize,
+        features in vec(any::<u64>(), 0..150),
+        cut in any::<prop::sample::Index>(),
+        weight in -3..=3_i32,
+    ) {
+        // Few distinct features, so that there are ties and counts that reach all or none.
+        let features: Vec<u64> = features.iter().map(|feature| feature % 40).collect();
+        let tie = oracle::expand(99, words);
+        let counters = oracle::counters(&features, words);
+        for level in Level::all_available() {
+            let mut bits = bit_counters(level, words);
+            let (first, second) = features.split_at(cut.index(features.len() + 1));
+            bits.add(first);
+            bits.add(second);
+            prop_assert_eq!(bits.count() as usize, features.len());
+            let mut majority = vec![7; words];
+            bits.majority(&tie, &mut majority);
+            prop_assert_eq!(&majority, &oracle::majority(&counters, &tie), "majority on {}", level);
+            let mut flushed = vec![5; words * 64];
+            bits.flush(weight, &mut flushed);
+            let expected: Vec<i64> = counters.iter().map(|c| 5 + i64::from(weight) * c).collect();
+            prop_assert_eq!(&flushed, &expected, "flush on {}", level);
+            // The flush left nothing behind.
+            bits.add(&features);
+            bits.majority(&tie, &mut majority);
+            prop_assert_eq!(&majority, &oracle::majority(&counters, &tie), "reuse on {}", level);
+        }
+    }
+
+    #[test]
+    fn scanning_rows_measures_each_row(
+        words in 0..35_usize,
+        rows in 0..9_usize,
+        seed: u64,
+    ) {
+        let matrix = oracle::expand(seed, words * rows);
+        let query = oracle::expand(!seed, words);
+        for level in Level::all_available() {
+            let mut distances = vec![7; rows];
+            level.hamming_rows(&query, &matrix, &mut distances);
+            for (row, distance) in distances.iter().enumerate() {
+                let expected = oracle::hamming(&query, &matrix[row * words..(row + 1) * words]);
+                prop_assert_eq!(u64::from(*distance), expected, "row {} on {}", row, level);
+            }
+        }
+    }
+}
+
+#[test]
+fn long_runs_do_not_overflow_byte_sums() {
+    let (ones, zeros) = (vec![u64::MAX; 4 * 1000 + 3], vec![0; 4 * 1000 + 3]);
+    for level in Level::all_available() {
+        assert_eq!(level.popcount(&ones), 64 * 4003, "{level}");
+        assert_eq!(level.hamming(&ones, &zeros), 64 * 4003, "{level}");
+    }
+}
+
+#[test]
+fn full_counters_are_exact() {
+    // Every feature the same: each bit was counted never or always, up to the last plane.
+    let features = vec![7; MAX_COUNT as usize];
+    let vector = oracle::expand(7, 5);
+    for level in Level::all_available() {
+        let mut bits = bit_counters(level, 5);
+        bits.add(&features);
+        assert_eq!(bits.room(), 0);
+        let mut majority = vec![0; 5];
+        bits.majority(&[0; 5], &mut majority);
+        assert_eq!(majority, vector, "{level}");
+        let mut counters = vec![0; 320];
+        bits.flush(-2, &mut counters);
+        for (i, counter) in counters.iter().enumerate() {
+            let sign = if oracle::bit(&vector, i) { -2 } else { 2 };
+            assert_eq!(*counter, sign * i64::from(MAX_COUNT), "bit {i} on {level}");
+        }
+    }
+}
+
+#[test]
+fn flush_wraps_at_the_ends_of_the_counters() {
+    for level in Level::all_available() {
+        let mut bits = bit_counters(level, 1);
+        bits.add(&[1, 1, 1]);
+        let mut counters = vec![i64::MAX; 64];
+        bits.flush(1, &mut counters);
+        bits.add(&[1, 1, 1]);
+        bits.flush(-1, &mut counters);
+        assert_eq!(counters, vec![i64::MAX; 64], "{level}");
+    }
+}
+
+#[test]
+fn tiers_are_named_and_the_best_one_is_detected() {
+    let names: Vec<&str> = Level::all_available().map(Level::name).collect();
+    assert_eq!(names[0], "portable");
+    assert_eq!(names.last(), Some(&Level::detect().name()));
+}
+
+#[test]
+#[should_panic(expected = "equally many words")]
+fn length_mismatch_panics() {
+    let _ = Level::detect().hamming(&[1], &[1, 2]);
+}
+
+#[test]
+#[should_panic(expected = "where 65535 fit")]
+fn too_many_features_panic() {
+    bit_counters(Level::detect(), 1).add(&vec![0; 65_536]);
+}

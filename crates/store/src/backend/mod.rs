@@ -1,0 +1,158 @@
+//! The contract between the store and the database underneath it.
+//!
+//! A backend keeps ordered byte keys with byte values in a few [`Space`]s. What it must promise:
+//!
+//! - **Atomic batches.** A [`Batch`] is applied whole or not at all, also across spaces and across a crash.
+//!   Its preconditions are checked and its changes applied as one step, with no write in between.
+//! - **Read your writes.** What `write` returned `Ok` for, every later `get` and new snapshot sees.
+//! - **Snapshots.** A [`Snapshot`] shows one instant; later writes never show through, and it never blocks
+//!   writers.
+//! - **Order.** `scan` yields keys in ascending (or descending) order of unsigned bytes.
+//! - **Durability.** [`Durability::Staged`] may be lost by a crash, but only as a suffix: if one staged batch
+//!   survives, all batches written before it survive. After [`flush`](Backend::flush) returns, everything
+//!   written before it survives power loss. [`Durability::Durable`] survives power loss when `write` returns;
+//!   it promises nothing about staged batches before it (flush them first).
+//! - **Errors.** A failed `write` has applied nothing, or the backend refuses every later call with
+//!   `Unavailable` until it is opened again. Damage is `Corrupt`, never another value.
+//!
+//! [`crate::conformance`] checks all of it that a process can check of itself; run it on your backend.
+
+mod memory;
+#[cfg(feature = "rocksdb")]
+mod rocksdb;
+
+pub use memory::MemoryBackend;
+#[cfg(feature = "rocksdb")]
+pub use rocksdb::{RocksBackend, RocksOptions};
+
+use crate::{Result, Space};
+
+/// A key with its value.
+pub type KeyValue = (Vec<u8>, Vec<u8>);
+
+/// An ordered key-value database; see the [module](self) for what it must promise.
+pub trait Backend: Send + Sync + 'static {
+    /// The value of `key` now.
+    ///
+    /// # Errors
+    /// `Corrupt` for damage, `Io` or `Unavailable` when it can't be read.
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>>;
+
+    /// The values of `keys` now, in their order.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    fn multi_get(&self, space: Space, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>> {
+        keys.iter().map(|key| self.get(space, key)).collect()
+    }
+
+    /// The whole content at this instant.
+    ///
+    /// # Errors
+    /// `Unavailable` when closed.
+    fn snapshot(&self) -> Result<Box<dyn Snapshot + '_>>;
+
+    /// Applies `batch` whole, if all its preconditions hold.
+    ///
+    /// # Errors
+    /// `Conflict` when a precondition does not hold (nothing was applied); `Io` or `Unavailable` otherwise.
+    fn write(&self, batch: Batch, durability: Durability) -> Result<()>;
+
+    /// Makes everything written so far durable.
+    ///
+    /// # Errors
+    /// `Io` or `Unavailable`; what was staged may then be lost.
+    fn flush(&self) -> Result<()>;
+
+    /// Flushes, leaves nothing temporary behind, and refuses every later call with `Unavailable`. Twice is fine.
+    ///
+    /// # Errors
+    /// `Io`; the backend is closed all the same.
+    fn close(&self) -> Result<()>;
+
+    /// Bytes on the medium, everything counted; 0 when there is no medium.
+    ///
+    /// # Errors
+    /// `Io` when it can't be told.
+    fn stored_bytes(&self) -> Result<u64>;
+}
+
+/// One instant of a backend.
+pub trait Snapshot: Send {
+    /// The value of `key` at this instant.
+    ///
+    /// # Errors
+    /// As [`Backend::get`].
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>>;
+
+    /// Keys from `range.from` (inclusive; empty: the first) to `range.to` (exclusive; `None`: the last).
+    fn scan<'a>(&'a self, space: Space, range: KeyRange<'a>)
+    -> Box<dyn Iterator<Item = Result<KeyValue>> + 'a>;
+}
+
+/// Which keys to scan, and in which order.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KeyRange<'a> {
+    /// First key, inclusive; empty: from the beginning.
+    pub from: &'a [u8],
+    /// First key not wanted; `None`: to the end.
+    pub to: Option<&'a [u8]>,
+    /// Largest key first.
+    pub descending: bool,
+}
+
+/// How lasting a write is when it returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Visible at once, durable after the next flush; a crash before loses a suffix of staged writes.
+    Staged,
+    /// Durable when `write` returns.
+    Durable,
+}
+
+/// Changes applied as one step.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// Each must hold when the batch is applied: space, key, expected value (`None`: absent).
+    pub preconditions: Vec<(Space, Vec<u8>, Option<Vec<u8>>)>,
+    /// In order; a later change of the same key wins. `None` deletes.
+    pub changes: Vec<(Space, Vec<u8>, Option<Vec<u8>>)>,
+}
+
+impl Batch {
+    /// No changes, no preconditions.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Requires that `key` has `value` (`None`: is absent) when the batch is applied.
+    pub fn expect(&mut self, space: Space, key: impl Into<Vec<u8>>, value: Option<Vec<u8>>) -> &mut Self {
+        self.preconditions.push((space, key.into(), value));
+        self
+    }
+
+    /// Sets `key`.
+    pub fn put(&mut self, space: Space, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> &mut Self {
+        self.changes.push((space, key.into(), Some(value.into())));
+        self
+    }
+
+    /// Removes `key`; removing what is absent is fine.
+    pub fn delete(&mut self, space: Space, key: impl Into<Vec<u8>>) -> &mut Self {
+        self.changes.push((space, key.into(), None));
+        self
+    }
+
+    /// Nothing to change.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// Bytes of keys and values to be written.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.changes.iter().map(|(_, k, v)| k.len() + v.as_ref().map_or(0, Vec::len)).sum()
+    }
+}

@@ -1,0 +1,157 @@
+//! How a store lies in RocksDB: which space in which column family, and how each is tuned.
+//!
+//! Four column families: every one more costs a file per flush (1-2 KB each in a small store) and every one
+//! less mixes records that want different treatment.
+//!
+//! | family | spaces | why apart |
+//! |---|---|---|
+//! | `default` | Meta, Version, Page, Seen | small, compressible, read in order |
+//! | `heads` | Head | by ascending id, read without their payloads |
+//! | `payloads` | Payload | nearly all bytes; coded already, so never compressed nor rewritten |
+//! | `index` | Name, Recall | random keys, mostly missed: the only family with filters |
+
+use ::rocksdb::{
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode,
+    InfoLogger, LogLevel, LruCacheOptions, Options,
+};
+
+use crate::Space;
+
+/// How to open a [`RocksBackend`](super::RocksBackend).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RocksOptions {
+    /// Bytes for caches and write buffers together; at least 6 MiB are used. Default: 48 MiB.
+    ///
+    /// A third caches blocks (indexes and filters included), the rest buffers writes.
+    pub memory_bytes: usize,
+    /// Open for reading alone, at the instant of opening; a writer may be at work beside it. Default: no.
+    pub read_only: bool,
+}
+
+impl Default for RocksOptions {
+    fn default() -> Self {
+        Self { memory_bytes: 48 << 20, read_only: false }
+    }
+}
+
+/// The column families, each with the spaces it holds.
+pub(super) const FAMILIES: [&str; 4] = ["default", "heads", "payloads", "index"];
+
+/// The column family of `space`, and the byte before each of its keys where it shares the family.
+pub(super) fn placement(space: Space) -> (&'static str, Option<u8>) {
+    match space {
+        Space::Meta | Space::Version | Space::Page | Space::Seen => ("default", Some(space as u8)),
+        Space::Head => ("heads", None),
+        Space::Payload => ("payloads", None),
+        Space::Name | Space::Recall => ("index", Some(space as u8)),
+    }
+}
+
+const MIB: usize = 1 << 20;
+
+/// Tables kept open at once: their readers are memory outside the caches, about 10 KiB each.
+const OPEN_FILES: i32 = 256;
+
+/// The options of the database and of each column family.
+pub(super) fn tuned(options: &RocksOptions, create: bool) -> (Options, Vec<ColumnFamilyDescriptor>) {
+    let budget = options.memory_bytes.max(6 * MIB);
+    let mut cache_options = LruCacheOptions::default();
+    cache_options.set_capacity(budget / 3);
+    cache_options.set_num_shard_bits(2);
+    let cache = Cache::new_lru_cache_opts(&cache_options);
+    let buffers = budget - budget / 3;
+    let families =
+        FAMILIES.map(|name| ColumnFamilyDescriptor::new(name, family(name, &cache, buffers))).into();
+    (database(options, create, buffers), families)
+}
+
+/// Options of the database that the binding has no setter for.
+///
+/// No `IDENTITY` file: the manifest holds the identity. No preallocation: a crash would leave megabytes
+/// behind. The manifest is rewritten when half of it is history.
+const DATABASE_BY_NAME: &str =
+    "write_identity_file=false;allow_fallocate=false;max_manifest_space_amp_pct=100";
+
+/// Options of a family that the binding has no setter for.
+///
+/// A block is kept compressed even if that saves little: vectors and hashes do not shrink, but what the database
+/// puts around each of them does (4,000 heads of 90 bytes: 385 instead of 413 KB).
+const FAMILY_BY_NAME: &str = "compression_opts={max_compressed_bytes_per_kb=1000}";
+
+fn database(options: &RocksOptions, create: bool, buffers: usize) -> Options {
+    // The string is a constant; should a release not know one of its names, the defaults are only larger.
+    let mut database = Options::default().get_options_from_string(DATABASE_BY_NAME).unwrap_or_default();
+    database.create_if_missing(create);
+    database.set_error_if_exists(create);
+    // Also on open: a crash during creation leaves some of them out.
+    database.create_missing_column_families(!options.read_only);
+    database.set_paranoid_checks(true);
+    database.set_atomic_flush(true);
+    // Everything but a record cut off at the end is an error. `AbsoluteConsistency` would refuse that too, and
+    // it is what a power cut during a commit leaves: no promise was given for it yet.
+    database.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    database.set_max_total_wal_size(4 * MIB as u64);
+    database.set_db_write_buffer_size(buffers);
+    // A reader must hold every table open, lest a writer's compaction removes one it still needs.
+    database.set_max_open_files(if options.read_only { -1 } else { OPEN_FILES });
+    database.set_table_cache_num_shard_bits(2);
+    database.set_max_file_opening_threads(1);
+    database.set_max_background_jobs(2);
+    database.set_max_subcompactions(1);
+    database.set_bytes_per_sync(MIB as u64);
+    database.set_max_manifest_file_size(16 << 10);
+    database.set_skip_stats_update_on_db_open(true);
+    database.set_stats_dump_period_sec(0);
+    database.set_stats_persist_period_sec(0);
+    database.set_keep_log_file_num(1);
+    // No LOG files: what goes wrong is returned.
+    database.set_info_logger(InfoLogger::new_callback_logger(LogLevel::Fatal, |_, _| ()));
+    database
+}
+
+fn family(name: &str, cache: &Cache, buffers: usize) -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(cache);
+    // Partitioned, and in the cache: at 100 GB the indexes alone would not fit into the budget.
+    table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_cache_index_and_filter_blocks_with_high_priority(true);
+    table.set_pin_top_level_index_and_filter(false);
+    table.set_index_block_restart_interval(8);
+    let mut family = Options::default().get_options_from_string(FAMILY_BY_NAME).unwrap_or_default();
+    family.set_level_compaction_dynamic_level_bytes(true);
+    family.set_max_write_buffer_number(2);
+    family.set_target_file_size_base(64 * MIB as u64);
+    family.set_max_bytes_for_level_base(256 * MIB as u64);
+    family.set_level_zero_slowdown_writes_trigger(40);
+    family.set_level_zero_stop_writes_trigger(64);
+    match name {
+        "payloads" => {
+            table.set_block_size(16 << 10);
+            family.set_write_buffer_size(buffers / 2);
+            family.set_compression_type(DBCompressionType::None);
+            family.add_compact_on_deletion_collector_factory(4096, 2048, 0.5);
+        }
+        "heads" => {
+            table.set_block_size(8 << 10);
+            family.set_write_buffer_size(buffers / 8);
+            family.set_compression_type(DBCompressionType::Zstd);
+            family.add_compact_on_deletion_collector_factory(4096, 2048, 0.5);
+        }
+        "index" => {
+            table.set_block_size(8 << 10);
+            table.set_bloom_filter(10.0, false);
+            table.set_partition_filters(true);
+            table.set_optimize_filters_for_memory(true);
+            family.set_write_buffer_size(buffers / 4);
+            family.set_compression_type(DBCompressionType::Zstd);
+        }
+        _ => {
+            table.set_block_size(16 << 10);
+            family.set_write_buffer_size(buffers / 8);
+            family.set_compression_type(DBCompressionType::Zstd);
+        }
+    }
+    family.set_block_based_table_factory(&table);
+    family
+}

@@ -1,0 +1,155 @@
+//! Reading chunks: heads, and plain bytes rebuilt from corrections and checked against the chunk's name.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lru::LruCache;
+
+use crate::format::{Head, Superblock, id_key};
+use crate::{Backend, Error, Result, Space, codec};
+
+/// Plain bytes of a chunk, shared with the cache.
+pub type Plain = Arc<[u8]>;
+
+/// Reads chunks of a backend, with a bounded cache of heads and of plain bytes.
+pub(crate) struct ChunkReader {
+    backend: Arc<dyn Backend>,
+    max_closure: usize,
+    max_depth: u8,
+    cache: Mutex<Cache>,
+}
+
+struct Cache {
+    heads: LruCache<u64, Arc<Head>>,
+    plain: LruCache<u64, Plain>,
+    plain_bytes: usize,
+    plain_budget: usize,
+}
+
+/// Heads kept in memory: about 150 bytes each.
+const CACHED_HEADS: NonZeroUsize = NonZeroUsize::new(32 << 10).expect("not zero");
+
+impl ChunkReader {
+    pub(crate) fn new(backend: Arc<dyn Backend>, superblock: &Superblock, cache_bytes: usize) -> Self {
+        Self {
+            backend,
+            max_closure: usize::from(superblock.max_closure),
+            max_depth: superblock.max_depth,
+            cache: Mutex::new(Cache {
+                heads: LruCache::new(CACHED_HEADS),
+                plain: LruCache::unbounded(),
+                plain_bytes: 0,
+                plain_budget: cache_bytes,
+            }),
+        }
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The head of chunk `id`.
+    pub(crate) fn head(&self, id: u64) -> Result<Arc<Head>> {
+        self.find_head(id)?.ok_or_else(|| Error::corrupt(format!("chunk {id} has no head")))
+    }
+
+    /// The head of chunk `id`, if there is one.
+    pub(crate) fn find_head(&self, id: u64) -> Result<Option<Arc<Head>>> {
+        if let Some(head) = self.cache().heads.get(&id) {
+            return Ok(Some(Arc::clone(head)));
+        }
+        let Some(record) = self.backend.get(Space::Head, &id_key(id))? else { return Ok(None) };
+        let head = Arc::new(Head::decode(id, &record, Superblock::MAX_CHUNK_BYTES)?);
+        self.keep_head(id, Arc::clone(&head));
+        Ok(Some(head))
+    }
+
+    /// The plain bytes of chunk `id`, checked against its name.
+    pub(crate) fn plain(&self, id: u64) -> Result<Plain> {
+        let mut decoded = HashMap::new();
+        self.rebuild(id, u64::MAX, self.max_depth, &mut decoded)
+    }
+
+    /// Distinct chunks that decoding `id` touches, itself not counted.
+    pub(crate) fn closure(&self, id: u64, into: &mut Vec<u64>) -> Result<()> {
+        for &base in &self.head(id)?.bases {
+            if !into.contains(&base) {
+                if into.len() > self.max_closure {
+                    return Err(Error::corrupt(format!("chunk {id} needs more chunks than the store allows")));
+                }
+                into.push(base);
+                self.closure(base, into)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Recursion is bounded by `depth`, work by `max_closure`, whatever the records say.
+    fn rebuild(&self, id: u64, below: u64, depth: u8, decoded: &mut HashMap<u64, Plain>) -> Result<Plain> {
+        if let Some(plain) = decoded.get(&id) {
+            return Ok(Arc::clone(plain));
+        }
+        if let Some(plain) = self.cached(id) {
+            return Ok(plain);
+        }
+        if id >= below || decoded.len() > self.max_closure {
+            return Err(Error::corrupt(format!("chunk {id} is a base out of bounds")));
+        }
+        let head = self.head(id)?;
+        let mut prefix = Vec::new();
+        let mut only = None;
+        for &base in &head.bases {
+            let depth = depth
+                .checked_sub(1)
+                .ok_or_else(|| Error::corrupt(format!("chunk {id} is corrected more often than the store allows")))?;
+            let plain = self.rebuild(base, id, depth, decoded).map_err(|e| e.within(format_args!("base of chunk {id}")))?;
+            if head.bases.len() == 1 { only = Some(plain) } else { prefix.extend_from_slice(&plain) }
+        }
+        let payload = self
+            .backend
+            .get(Space::Payload, &id_key(id))?
+            .ok_or_else(|| Error::corrupt(format!("chunk {id} has no payload")))?;
+        let plain = Self::decode(id, &head, &payload, only.as_deref().unwrap_or(&prefix))?;
+        decoded.insert(id, Arc::clone(&plain));
+        self.keep(id, &plain);
+        Ok(plain)
+    }
+
+    fn decode(id: u64, head: &Head, payload: &[u8], prefix: &[u8]) -> Result<Plain> {
+        let damaged = |why: &str| Error::corrupt(format!("chunk {id}: {why}"));
+        let plain = codec::decode(head.coding, payload, prefix, head.len as usize).map_err(|e| {
+            damaged(if Head::check_of(payload) == head.payload_check {
+                "its payload does not decode"
+            } else {
+                "its payload is damaged"
+            })
+            .with_source(e)
+        })?;
+        if *blake3::hash(&plain).as_bytes() != head.name {
+            return Err(damaged("its bytes do not match its name"));
+        }
+        Ok(plain.into())
+    }
+
+    fn cached(&self, id: u64) -> Option<Plain> {
+        self.cache().plain.get(&id).map(Arc::clone)
+    }
+
+    /// Puts known good bytes into the cache.
+    pub(crate) fn keep(&self, id: u64, plain: &Plain) {
+        let mut cache = self.cache();
+        cache.plain_bytes += plain.len();
+        if let Some((_, old)) = cache.plain.push(id, Arc::clone(plain)) {
+            cache.plain_bytes -= old.len();
+        }
+        while cache.plain_bytes > cache.plain_budget {
+            let Some((_, old)) = cache.plain.pop_lru() else { break };
+            cache.plain_bytes -= old.len();
+        }
+    }
+
+    pub(crate) fn keep_head(&self, id: u64, head: Arc<Head>) {
+        self.cache().heads.put(id, head);
+    }
+}

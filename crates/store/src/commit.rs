@@ -1,0 +1,214 @@
+//! Committing: one durable step from version N to N + 1, whatever was staged before.
+
+use std::sync::Arc;
+
+use engrams_core::{Dimension, Engram};
+
+use crate::format::{MAX_MESSAGE_BYTES, Version, id_key};
+use crate::store::{EngramStore, HEAD_KEY, Inner, head_record};
+use crate::tree::{Changes, Entry, Timestamp, Tree, TreeRoot, apply, difference, merge};
+use crate::{Batch, Durability, Error, Result, Space};
+
+/// Changes to the tree of one version, not yet visible to anyone.
+///
+/// Changes beyond a few thousand are kept in staged pages, so memory does not grow with their number.
+pub struct Draft {
+    store: Arc<Inner>,
+    base: Option<Version>,
+    base_tree: Tree,
+    tree: Tree,
+    changes: Changes,
+    provisional: u64,
+    engram: Engram,
+}
+
+/// Changes kept in memory before they are staged as pages.
+const CHANGES_IN_MEMORY: usize = 8 << 10;
+
+impl EngramStore {
+    /// A draft on the newest version.
+    ///
+    /// # Errors
+    /// None today; a shared backend may fail.
+    pub fn draft(&self) -> Result<Draft> {
+        let base = self.head()?;
+        let base_tree = self.tree_of(base.as_ref());
+        Ok(Draft {
+            store: Arc::clone(&self.0),
+            provisional: base.as_ref().map_or(0, |base| base.number) + 1,
+            tree: base_tree.clone(),
+            base_tree,
+            base,
+            changes: Changes::default(),
+            engram: Engram::new(Dimension::ENGRAM),
+        })
+    }
+}
+
+impl Draft {
+    /// The version it changes.
+    #[must_use]
+    pub fn base(&self) -> Option<&Version> {
+        self.base.as_ref()
+    }
+
+    /// The tree it changes.
+    #[must_use]
+    pub fn base_tree(&self) -> &Tree {
+        &self.base_tree
+    }
+
+    /// The number its entries carry until it is committed, and afterwards unless another commit came first.
+    #[must_use]
+    pub fn provisional(&self) -> u64 {
+        self.provisional
+    }
+
+    /// The entry at `path` with all changes so far.
+    ///
+    /// # Errors
+    /// `Corrupt` when a page is damaged.
+    pub fn get(&self, path: &[u8]) -> Result<Option<Entry>> {
+        if let Some(change) = self.changes.entries.get(path) {
+            return Ok(change.clone());
+        }
+        if self.changes.clears(path) { Ok(None) } else { self.tree.get(path) }
+    }
+
+    /// Some entry lies below `path`.
+    ///
+    /// # Errors
+    /// `Corrupt` when a page is damaged.
+    pub fn has_below(&self, path: &[u8]) -> Result<bool> {
+        let first = [path, b"/"].concat();
+        let below = |found: &[u8]| found.starts_with(&first);
+        if self.changes.entries.range(first.clone()..).take_while(|(p, _)| below(p)).any(|(_, e)| e.is_some()) {
+            return Ok(true);
+        }
+        let kept = |entry: &Entry| {
+            !self.changes.clears(&entry.path) && !matches!(self.changes.entries.get(&entry.path), Some(None))
+        };
+        let Some(leaf) = self.tree.leaf_of(&first)? else { return Ok(false) };
+        if leaf.entries.iter().any(|e| below(&e.path) && kept(e)) {
+            return Ok(true);
+        }
+        if leaf.entries.last().is_some_and(|e| e.path.as_slice() > first.as_slice() && !below(&e.path)) {
+            return Ok(false);
+        }
+        for entry in self.tree.entries(path).skip_while(|e| e.as_ref().is_ok_and(|e| e.path == path)) {
+            if kept(&entry?) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Everything at and below `path` goes.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Io` when changes so far can't be staged.
+    pub fn clear(&mut self, path: &[u8]) -> Result<()> {
+        if !self.changes.entries.is_empty() {
+            self.settle()?;
+        }
+        self.changes.cleared.push(path.to_vec());
+        Ok(())
+    }
+
+    /// Sets or removes one path.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Io` when changes so far can't be staged.
+    pub fn set(&mut self, path: Vec<u8>, entry: Option<Entry>) -> Result<()> {
+        self.changes.entries.insert(path, entry);
+        if self.changes.entries.len() >= CHANGES_IN_MEMORY { self.settle() } else { Ok(()) }
+    }
+
+    /// Adds a change of the root engram.
+    pub fn count(&mut self, change: &Engram) {
+        self.engram.merge(change);
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        if !self.changes.is_empty() {
+            let root = apply(&self.tree, &self.changes, &self.base_tree)?;
+            self.tree = Tree::new(Arc::clone(&self.store.pages), root);
+            self.changes = Changes::default();
+        }
+        Ok(())
+    }
+
+    /// The tree with all changes so far.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Io` when they can't be staged.
+    pub fn tree(&mut self) -> Result<Tree> {
+        self.settle()?;
+        Ok(self.tree.clone())
+    }
+
+    /// Calls `visit` for each path whose entry differs from the base's: in the base, and now.
+    ///
+    /// # Errors
+    /// What `visit` returns; `Corrupt` when a page is damaged.
+    pub fn each_change(
+        &mut self,
+        visit: &mut dyn FnMut(Option<&Entry>, Option<&Entry>) -> Result<()>,
+    ) -> Result<()> {
+        self.settle()?;
+        difference(&self.base_tree, &self.tree, visit)
+    }
+
+    /// Publishes the changes as the next version. Once it returns, power loss changes nothing.
+    ///
+    /// # Errors
+    /// `Conflict` when a path changed here was changed by a commit since; nothing is then published. `Io` or
+    /// `Unavailable` when it can't be made durable: reopen the store to see whether it was.
+    pub fn commit(mut self, message: &str) -> Result<Version> {
+        if message.len() > MAX_MESSAGE_BYTES {
+            return Err(Error::invalid(format!(
+                "a message of {} bytes is over {MAX_MESSAGE_BYTES}",
+                message.len()
+            )));
+        }
+        self.settle()?;
+        let store = Arc::clone(&self.store);
+        let mut head = store.head();
+        let number = head.as_ref().map_or(0, |head| head.number) + 1;
+        let tree = if number == self.provisional {
+            self.tree.root()
+        } else {
+            let newest = Tree::new(Arc::clone(&store.pages), head.as_ref().map_or_else(TreeRoot::default, TreeRoot::of));
+            merge(&self.base_tree, &newest, &self.tree, self.provisional, number)?.root()
+        };
+        let mut engram = match &*head {
+            Some(head) => store.engram(head)?,
+            None => Engram::new(Dimension::ENGRAM),
+        };
+        engram.merge(&self.engram);
+        let version = Version {
+            number,
+            parent: head.as_ref().map(|head| head.number),
+            time: Timestamp::now(),
+            message: message.to_owned(),
+            entries: tree.totals.entries,
+            files: tree.totals.files,
+            bytes: tree.totals.bytes,
+            tree: tree.page,
+            engram: store.pages.put(&engram.to_bytes(), None)?,
+            chunks_end: store.ids().next,
+        };
+        store.backend.flush()?;
+        let mut batch = Batch::new();
+        batch.expect(Space::Meta, HEAD_KEY, head.as_ref().map(|head| head_record(head.number)));
+        batch.expect(Space::Version, id_key(number), None);
+        batch.put(Space::Version, id_key(number), version.encode());
+        batch.put(Space::Meta, HEAD_KEY, head_record(number));
+        store.backend.write(batch, Durability::Durable)?;
+        *head = Some(version.clone());
+        if let Some(mark) = &store.mark {
+            mark.advance(number)?;
+        }
+        Ok(version)
+    }
+}

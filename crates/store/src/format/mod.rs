@@ -1,0 +1,12 @@
+//! How records become bytes: the wire primitives and the records themselves. Byte maps: `docs/format.md`.
+
+mod head;
+mod superblock;
+mod version;
+mod wire;
+
+pub use head::{Coding, Head, STORED_VECTOR_BYTES};
+pub use superblock::{FORMAT_VERSION, Superblock};
+pub use version::Version;
+pub(crate) use version::MAX_MESSAGE_BYTES;
+pub(crate) use wire::{Reader, id_key, id_of_key, put_bytes, put_signed, put_varint, seal, unseal};

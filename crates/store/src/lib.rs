@@ -1,0 +1,46 @@
+//! The versioned store of engrams: chunks with their corrections, trees, versions and commits, over any ordered
+//! key-value [`backend`].
+//!
+//! A **chunk** is named by the BLAKE3 of its bytes and kept either verbatim or as a **correction** of chunks that
+//! resemble it. A **tree** maps paths to files, each a list of pieces of chunks. A **version** is one tree, published
+//! by one durable commit; what is staged before a commit is invisible.
+//!
+//! This crate knows nothing of readers, streams and pipelines: the `engrams` crate does. Byte maps of every record are
+//! in `docs/format.md`.
+#![forbid(unsafe_code)]
+
+pub mod backend;
+mod boundary;
+mod chunk;
+mod codec;
+mod commit;
+pub mod conformance;
+mod error;
+mod format;
+mod list;
+mod mark;
+mod page;
+mod recall;
+mod space;
+mod staging;
+mod statistics;
+mod store;
+mod trace;
+pub mod tree;
+mod verify;
+
+pub use backend::{Backend, Batch, Durability};
+pub use chunk::Plain;
+pub use codec::{Compression, Encoder};
+pub use commit::Draft;
+pub use error::{Conflict, Error, ErrorKind, Result};
+pub use format::{Coding, FORMAT_VERSION, Head, STORED_VECTOR_BYTES, Superblock, Version};
+pub(crate) use format::Reader;
+pub use recall::RECALL_FEATURES;
+pub use space::Space;
+pub use staging::{NewChunk, Staging};
+pub use statistics::Stats;
+pub use store::{EngramStore, OpenOptions, PieceList, Pieces};
+pub use trace::{FileTally, Trace, Traces};
+pub use tree::{Entry, Tree, check_path};
+pub use verify::{VerifyOptions, VerifyProgress, VerifyReport};

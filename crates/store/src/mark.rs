@@ -1,0 +1,91 @@
+//! The commit mark: the last commit's number in a small file outside the database.
+//!
+//! A database whose log was damaged may come back without its last commits and without a word. The mark knows how
+//! many there were, so opening such a store is refused instead.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::{Error, Result};
+
+/// The mark of the store in one directory.
+pub(crate) struct CommitMark {
+    directory: PathBuf,
+}
+
+const NAME: &str = "COMMIT";
+const PREFIX: &str = "engrams commit ";
+
+impl CommitMark {
+    pub(crate) fn at(directory: &Path) -> Self {
+        Self { directory: directory.to_owned() }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory.join(NAME)
+    }
+
+    fn io(&self, doing: &str, error: io::Error) -> Error {
+        Error::io(format_args!("{doing} {}", self.file().display()), error)
+    }
+
+    /// Bytes of the mark itself; 0 before the first commit.
+    pub(crate) fn bytes(&self) -> u64 {
+        fs::metadata(self.file()).map_or(0, |m| m.len())
+    }
+
+    /// Refuses a database whose newest version is older than the mark.
+    pub(crate) fn check(&self, newest: u64) -> Result<()> {
+        let text = match fs::read_to_string(self.file()) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(self.io("reading", error)),
+        };
+        let marked = text.strip_prefix(PREFIX).and_then(|rest| rest.trim_end().parse::<u64>().ok());
+        let marked = marked.ok_or_else(|| {
+            Error::corrupt(format!("{} is damaged: it should read `{PREFIX}{newest}`", self.file().display()))
+        })?;
+        if newest < marked {
+            return Err(Error::corrupt(format!(
+                "the database has lost commits: it ends at version {newest}, version {marked} was committed; \
+                 restore {} from a copy",
+                self.directory.display()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Records that `number` was committed; durable when it returns.
+    pub(crate) fn advance(&self, number: u64) -> Result<()> {
+        let write = || {
+            let new = self.directory.join("COMMIT.new");
+            let mut file = File::create(&new)?;
+            writeln!(file, "{PREFIX}{number}")?;
+            file.sync_all()?;
+            fs::rename(&new, self.file())?;
+            File::open(&self.directory)?.sync_all()
+        };
+        write().map_err(|e| self.io("writing", e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_behind_its_mark_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let mark = CommitMark::at(directory.path());
+        mark.check(0).unwrap();
+        mark.advance(3).unwrap();
+        mark.check(3).unwrap();
+        mark.check(4).unwrap();
+        let error = mark.check(2).unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::Corrupt);
+        assert!(error.to_string().contains("ends at version 2"), "{error}");
+        fs::write(mark.file(), "engrams commit x").unwrap();
+        assert!(mark.check(3).is_err());
+    }
+}

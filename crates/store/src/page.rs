@@ -1,0 +1,187 @@
+//! Pages: small immutable byte strings (nodes of trees and of chunk lists, engrams), each coded against an older
+//! page it resembles, checked on every read.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lru::LruCache;
+
+use crate::codec::{self, Compression, Encoder};
+use crate::format::{Coding, Reader, id_key, id_of_key, put_varint};
+use crate::{Backend, Batch, Durability, Error, Result, Space};
+
+/// Longest plain page, in bytes: bounds what a record can make a reader allocate.
+pub(crate) const MAX_PAGE_BYTES: usize = 8 << 20;
+/// Longest chain of page corrections.
+const MAX_PAGE_DEPTH: u8 = 16;
+/// Pages are few and read often: a high level costs little and saves bytes for good.
+const PAGE_COMPRESSION: Compression = Compression::Zstd(12);
+const CACHED_PAGES: NonZeroUsize = NonZeroUsize::new(512).expect("not zero");
+
+/// Reads and stages pages.
+pub(crate) struct PageStore {
+    backend: Arc<dyn Backend>,
+    next: AtomicU64,
+    cache: Mutex<LruCache<u64, Page>>,
+}
+
+#[derive(Clone)]
+struct Page {
+    plain: Arc<[u8]>,
+    depth: u8,
+}
+
+impl PageStore {
+    /// Pages of `backend`; new ids come after every id staged so far, published or not.
+    pub(crate) fn open(backend: Arc<dyn Backend>) -> Result<Self> {
+        let next = last_id(&*backend, Space::Page)?.map_or(1, |last| last + 1);
+        Ok(Self { backend, next: AtomicU64::new(next), cache: Mutex::new(LruCache::new(CACHED_PAGES)) })
+    }
+
+    /// The plain bytes of page `id`.
+    pub(crate) fn get(&self, id: u64) -> Result<Arc<[u8]>> {
+        Ok(self.page(id, MAX_PAGE_DEPTH)?.plain)
+    }
+
+    /// Stages a page, coded against page `like` when that helps; returns its id.
+    pub(crate) fn put(&self, plain: &[u8], like: Option<u64>) -> Result<u64> {
+        if plain.len() > MAX_PAGE_BYTES {
+            return Err(Error::invalid(format!("a page of {} bytes is over {MAX_PAGE_BYTES}", plain.len())));
+        }
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let base = match like {
+            Some(like) => Some((like, self.page(like, MAX_PAGE_DEPTH)?)).filter(|(_, p)| p.depth < MAX_PAGE_DEPTH),
+            None => None,
+        };
+        let mut out = Vec::new();
+        let depth = match &base {
+            Some((like, page)) => {
+                let coded = Encoder::new(PAGE_COMPRESSION)?.correction(plain, &page.plain)?;
+                out.push(page.depth + 1);
+                put_varint(&mut out, plain.len() as u64);
+                put_varint(&mut out, id - like);
+                out.extend_from_slice(&check(id, plain));
+                out.extend_from_slice(&coded);
+                page.depth + 1
+            }
+            None => {
+                let (coding, coded) = Encoder::new(PAGE_COMPRESSION)?.verbatim(plain)?;
+                out.push(0);
+                put_varint(&mut out, plain.len() as u64);
+                out.push(coding as u8);
+                out.extend_from_slice(&check(id, plain));
+                out.extend_from_slice(&coded);
+                0
+            }
+        };
+        let mut batch = Batch::new();
+        batch.put(Space::Page, id_key(id), out);
+        self.backend.write(batch, Durability::Staged)?;
+        self.keep(id, Page { plain: plain.into(), depth });
+        Ok(id)
+    }
+
+    fn keep(&self, id: u64, page: Page) {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(id, page);
+    }
+
+    /// Recursion is bounded by `depth`, whatever the records say.
+    fn page(&self, id: u64, depth: u8) -> Result<Page> {
+        if let Some(page) = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
+            return Ok(page.clone());
+        }
+        let page = self.read(id, depth).map_err(|e| e.within(format_args!("page {id}")))?;
+        self.keep(id, page.clone());
+        Ok(page)
+    }
+
+    fn read(&self, id: u64, allowed: u8) -> Result<Page> {
+        let record = self.backend.get(Space::Page, &id_key(id))?.ok_or_else(|| Error::corrupt("it is missing"))?;
+        let mut reader = Reader::new(&record, "page record");
+        let depth = reader.u8()?;
+        let len = reader.varint_up_to(MAX_PAGE_BYTES as u64)? as usize;
+        let (coding, prefix) = if depth == 0 {
+            let coding = match reader.u8()? {
+                0 => Coding::Raw,
+                2 => Coding::Zstd,
+                _ => return Err(reader.error("it has an unknown coding")),
+            };
+            (coding, None)
+        } else {
+            let back = reader.varint()?;
+            let base = id.checked_sub(back).filter(|_| back > 0);
+            let base = base.ok_or_else(|| reader.error("its base is not older"))?;
+            let left = allowed.checked_sub(1).ok_or_else(|| reader.error("it is corrected too often"))?;
+            (Coding::Zstd, Some(self.page(base, left)?.plain))
+        };
+        let expected = reader.array::<8>()?;
+        let plain = codec::decode(coding, reader.rest(), prefix.as_deref().unwrap_or(&[]), len)?;
+        if check(id, &plain) != expected {
+            return Err(Error::corrupt("its bytes do not match its check"));
+        }
+        Ok(Page { plain: plain.into(), depth })
+    }
+}
+
+/// First 8 bytes of BLAKE3 over the id and the plain bytes.
+fn check(id: u64, plain: &[u8]) -> [u8; 8] {
+    let hash = blake3::Hasher::new().update(&id_key(id)).update(plain).finalize();
+    let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
+    [a, b, c, d, e, f, g, h]
+}
+
+/// The largest id of `space`.
+pub(crate) fn last_id(backend: &dyn Backend, space: Space) -> Result<Option<u64>> {
+    let snapshot = backend.snapshot()?;
+    let range = crate::backend::KeyRange { descending: true, ..Default::default() };
+    let last = snapshot.scan(space, range).next().transpose()?;
+    last.map(|(key, _)| id_of_key(space, &key)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::MemoryBackend;
+
+    #[test]
+    fn pages_come_back_through_chains_and_a_fresh_reader() {
+        let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::new());
+        let store = PageStore::open(Arc::clone(&backend)).unwrap();
+        let mut plain: Vec<u8> = (0..3000u32).flat_map(|i| i.wrapping_mul(2654435761).to_le_bytes()).collect();
+        let mut ids = Vec::new();
+        for round in 0..40usize {
+            plain[round * 7] ^= 0xff;
+            let id = store.put(&plain, ids.last().map(|&(id, _)| id)).unwrap();
+            ids.push((id, plain.clone()));
+        }
+        let fresh = PageStore::open(Arc::clone(&backend)).unwrap();
+        for (id, plain) in ids.iter().rev() {
+            assert_eq!(&*fresh.get(*id).unwrap(), &plain[..]);
+        }
+        assert!(fresh.put(b"next", None).unwrap() > ids.last().unwrap().0);
+    }
+
+    #[test]
+    fn a_flipped_byte_anywhere_in_a_page_record_names_the_page() {
+        let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::new());
+        let store = PageStore::open(Arc::clone(&backend)).unwrap();
+        let first = store.put(&[7; 500], None).unwrap();
+        let second = store.put(&[8; 500], Some(first)).unwrap();
+        for id in [first, second] {
+            let good = backend.get(Space::Page, &id_key(id)).unwrap().unwrap();
+            for at in 0..good.len() {
+                let mut bad = good.clone();
+                bad[at] ^= 1;
+                let mut batch = Batch::new();
+                batch.put(Space::Page, id_key(id), bad);
+                backend.write(batch, Durability::Staged).unwrap();
+                let error = PageStore::open(Arc::clone(&backend)).unwrap().get(id).unwrap_err();
+                assert!(error.to_string().contains(&format!("page {id}")), "{error}");
+            }
+            let mut batch = Batch::new();
+            batch.put(Space::Page, id_key(id), good);
+            backend.write(batch, Durability::Staged).unwrap();
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Staging: the one place where chunks get their ids, in order, and are looked for before they do.
+//!
+//! Only one [`Staging`] exists at a time in a store, so two ingesters never give one name two ids. What is staged is
+//! invisible to readers until a commit refers to it; what no commit ever refers to is found again by name.
+
+use std::collections::HashMap;
+use std::sync::{Arc, MutexGuard};
+
+use crate::chunk::Plain;
+use crate::format::{Head, id_key, put_varint};
+use crate::store::Inner;
+use crate::{Batch, Durability, Reader, Result, Space, recall};
+
+/// What the store keeps of ids: guarded by the staging lock.
+pub(crate) struct Ids {
+    /// The next chunk id.
+    pub(crate) next: u64,
+    /// Ids from here to `leftover_end` were staged by a process that never committed them.
+    pub(crate) leftover_start: u64,
+    pub(crate) leftover_end: u64,
+}
+
+/// Exclusive use of the store's chunk ids, until dropped.
+pub struct Staging<'s> {
+    store: &'s Inner,
+    ids: MutexGuard<'s, Ids>,
+    batch: Batch,
+    names: HashMap<[u8; 32], u64>,
+    recall: HashMap<[u8; 5], Vec<u64>>,
+}
+
+/// A chunk to be stored.
+pub struct NewChunk<'a> {
+    /// Its id, from [`Staging::assign`].
+    pub id: u64,
+    /// Its head.
+    pub head: Head,
+    /// Its coded bytes.
+    pub payload: Vec<u8>,
+    /// Its plain bytes, for the cache.
+    pub plain: Plain,
+    /// Features under which later chunks can recall it.
+    pub features: &'a [u64],
+}
+
+impl<'s> Staging<'s> {
+    pub(crate) fn new(store: &'s Inner, ids: MutexGuard<'s, Ids>) -> Self {
+        Self { store, ids, batch: Batch::new(), names: HashMap::new(), recall: HashMap::new() }
+    }
+
+    /// For each name the id of the chunk that has it, if stored.
+    ///
+    /// # Errors
+    /// `Io`, `Unavailable`, or `Corrupt` when a head is damaged.
+    pub fn find(&self, names: &[[u8; 32]]) -> Result<Vec<Option<u64>>> {
+        let keys: Vec<&[u8]> = names.iter().map(|name| name_key(name)).collect();
+        let found = self.store.backend.multi_get(Space::Name, &keys)?;
+        names.iter().zip(found).map(|(name, value)| self.among(name, &ids_in(value.as_deref()))).collect()
+    }
+
+    fn among(&self, name: &[u8; 32], ids: &[u64]) -> Result<Option<u64>> {
+        for &id in ids {
+            let leftover = (self.ids.leftover_start..self.ids.leftover_end).contains(&id);
+            match self.store.chunks.head(id) {
+                Ok(head) if head.name == *name => {
+                    // A crash may have kept this entry and lost what it points to.
+                    if !leftover || self.store.chunks.plain(id).is_ok() {
+                        return Ok(Some(id));
+                    }
+                }
+                Err(error) if !leftover => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// The id of a chunk named in this staging and not yet written.
+    #[must_use]
+    pub fn pending(&self, name: &[u8; 32]) -> Option<u64> {
+        self.names.get(name).copied()
+    }
+
+    /// The next id, for the chunk with this name. Ids ascend and are never used again.
+    pub fn assign(&mut self, name: [u8; 32]) -> u64 {
+        let id = self.ids.next;
+        self.ids.next += 1;
+        self.names.insert(name, id);
+        id
+    }
+
+    /// For each list of features the ids of the chunks that had one of them most recently, without repetition, in
+    /// no useful order.
+    ///
+    /// # Errors
+    /// `Io` or `Unavailable`.
+    pub fn recall(&self, features: &[&[u64]]) -> Result<Vec<Vec<u64>>> {
+        let keys: Vec<[u8; 5]> = features.iter().flat_map(|list| list.iter().map(|&f| recall::key(f))).collect();
+        let borrowed: Vec<&[u8]> = keys.iter().map(<[u8; 5]>::as_slice).collect();
+        let mut found = self.store.backend.multi_get(Space::Recall, &borrowed)?.into_iter();
+        Ok(features
+            .iter()
+            .map(|list| {
+                let mut ids: Vec<u64> =
+                    found.by_ref().take(list.len()).flatten().flat_map(|value| recall::decode(&value)).collect();
+                ids.sort_unstable();
+                ids.dedup();
+                // An index entry may have outlived, in a crash, the chunk it names.
+                ids.retain(|&id| id < self.ids.next);
+                ids
+            })
+            .collect())
+    }
+
+    /// Stages a chunk under the id it was assigned.
+    ///
+    /// # Errors
+    /// `Io` or `Unavailable`.
+    pub fn put(&mut self, chunk: NewChunk<'_>) -> Result<()> {
+        let NewChunk { id, head, payload, plain, features } = chunk;
+        let mut ids = ids_in(self.store.backend.get(Space::Name, name_key(&head.name))?.as_deref());
+        ids.retain(|&old| old != id);
+        ids.insert(0, id);
+        let mut value = Vec::new();
+        ids.iter().for_each(|&id| put_varint(&mut value, id));
+        self.batch.put(Space::Name, name_key(&head.name), value);
+        self.batch.put(Space::Head, id_key(id), head.encode(id));
+        self.batch.put(Space::Payload, id_key(id), payload);
+        for &feature in features {
+            let key = recall::key(feature);
+            if !self.recall.contains_key(&key) {
+                let old = self.store.backend.get(Space::Recall, &key)?;
+                self.recall.insert(key, old.map_or_else(Vec::new, |value| recall::decode(&value)));
+            }
+            if let Some(ids) = self.recall.get_mut(&key) {
+                recall::remember(ids, id);
+            }
+        }
+        self.store.chunks.keep_head(id, Arc::new(head));
+        self.store.chunks.keep(id, &plain);
+        Ok(())
+    }
+
+    /// Writes what was staged and frees the ids for others.
+    ///
+    /// # Errors
+    /// `Io` or `Unavailable`; nothing of this staging is then stored.
+    pub fn write(mut self) -> Result<()> {
+        let mut recall: Vec<_> = std::mem::take(&mut self.recall).into_iter().collect();
+        recall.sort_unstable();
+        for (key, ids) in recall {
+            self.batch.put(Space::Recall, key, recall::encode(&ids));
+        }
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        self.store.backend.write(std::mem::take(&mut self.batch), Durability::Staged)
+    }
+}
+
+/// Chunks are looked up by the first 8 bytes of their names; the head holds all 32.
+pub(crate) fn name_key(name: &[u8; 32]) -> &[u8] {
+    &name[..8]
+}
+
+/// The ids in a name entry. An index: one that makes no sense names nothing, and the chunk is stored again.
+pub(crate) fn ids_in(value: Option<&[u8]>) -> Vec<u64> {
+    let mut reader = Reader::new(value.unwrap_or_default(), "name entry");
+    let mut ids = Vec::new();
+    while !reader.is_empty() {
+        let Ok(id) = reader.varint() else { return Vec::new() };
+        ids.push(id);
+    }
+    ids
+}

@@ -1,0 +1,419 @@
+//! The store: opening it, its versions, and what readers and writers of chunks get hold of.
+
+#[cfg(feature = "rocksdb")]
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use engrams_core::Engram;
+
+use crate::backend::{KeyRange, MemoryBackend};
+use crate::chunk::{ChunkReader, Plain};
+use crate::format::{Head, Reader, Superblock, Version, id_key, id_of_key, put_varint, seal, unseal};
+use crate::list::{Cursor, ListBuilder};
+use crate::mark::CommitMark;
+use crate::page::{PageStore, last_id};
+use crate::staging::{Ids, Staging};
+use crate::trace::FileTally;
+use crate::tree::{FileNode, Piece, Tree, TreeRoot};
+use crate::{Backend, Batch, Durability, Error, ErrorKind, Result, Space};
+
+/// Many versions of many files. A handle: clones share the store.
+#[derive(Clone)]
+pub struct EngramStore(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) superblock: Superblock,
+    pub(crate) chunks: ChunkReader,
+    pub(crate) pages: Arc<PageStore>,
+    pub(crate) ids: Mutex<Ids>,
+    /// The newest version; its lock is the commit lock.
+    pub(crate) head: Mutex<Option<Version>>,
+    pub(crate) mark: Option<CommitMark>,
+}
+
+/// How to open a store.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenOptions {
+    /// Memory for decoded chunks, in bytes. Default 48 MiB.
+    pub cache_bytes: usize,
+    /// Memory for the database, in bytes. Default 48 MiB.
+    pub database_bytes: usize,
+    /// What is frozen when the store is new; ignored when it exists.
+    pub superblock: Superblock,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self { cache_bytes: 48 << 20, database_bytes: 48 << 20, superblock: Superblock::default() }
+    }
+}
+
+/// The head's key in [`Space::Meta`].
+pub(crate) const HEAD_KEY: &[u8] = b"head";
+
+impl EngramStore {
+    /// Opens the store in directory `path`, and makes it when there is none.
+    ///
+    /// # Errors
+    /// `Unavailable` when another process has it open, `Unsupported` when a newer release wrote it, `Corrupt` when it
+    /// is damaged, `Io` when the directory can't be used.
+    #[cfg(feature = "rocksdb")]
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path, &OpenOptions::default(), true)
+    }
+
+    /// Opens the store in directory `path`, which must exist.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none; otherwise as [`open`](Self::open).
+    #[cfg(feature = "rocksdb")]
+    pub fn open_existing(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path, &OpenOptions::default(), false)
+    }
+
+    /// Opens the store in directory `path`; makes it when there is none and `create` is set.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open) and [`open_existing`](Self::open_existing).
+    #[cfg(feature = "rocksdb")]
+    pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions, create: bool) -> Result<Self> {
+        use crate::backend::{RocksBackend, RocksOptions};
+        let path = path.as_ref();
+        let database = path.join("database");
+        if !create && !database.is_dir() {
+            return Err(Error::not_found(format!("there is no store at {}: ingest something first", path.display())));
+        }
+        refuse_foreign(path, &database)?;
+        std::fs::create_dir_all(&database)
+            .map_err(|e| Error::io(format_args!("making the store {}", path.display()), e))?;
+        let rocks = RocksOptions { memory_bytes: options.database_bytes, ..RocksOptions::default() };
+        let backend = RocksBackend::open(&database, &rocks)?;
+        Self::assemble(Arc::new(backend), options, Some(CommitMark::at(path)))
+    }
+
+    /// A store in memory: for tests and for what need not last.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        let backend = Arc::new(MemoryBackend::new());
+        // A fresh memory backend has nothing to read wrongly and nowhere to fail.
+        match Self::assemble(backend, &OpenOptions::default(), None) {
+            Ok(store) => store,
+            Err(error) => unreachable!("an empty memory backend opens: {error}"),
+        }
+    }
+
+    /// The store in any [`Backend`], made when it is empty.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn with_backend(backend: Arc<dyn Backend>, options: &OpenOptions) -> Result<Self> {
+        Self::assemble(backend, options, None)
+    }
+
+    fn assemble(backend: Arc<dyn Backend>, options: &OpenOptions, mark: Option<CommitMark>) -> Result<Self> {
+        let superblock = match backend.get(Space::Meta, Superblock::KEY)? {
+            Some(record) => Superblock::decode(&record)?,
+            None => Self::make(&*backend, options, mark.as_ref())?,
+        };
+        let head = match backend.get(Space::Meta, HEAD_KEY)? {
+            Some(record) => Some(read_version(&*backend, head_number(&record)?)?),
+            None => None,
+        };
+        let number = head.as_ref().map_or(0, |head| head.number);
+        if let Some(mark) = &mark {
+            mark.check(number)?;
+        }
+        let end = last_id(&*backend, Space::Head)?.map_or(1, |last| last.saturating_add(1));
+        let leftover_start = head.as_ref().map_or(1, |head| head.chunks_end);
+        let inner = Inner {
+            chunks: ChunkReader::new(Arc::clone(&backend), &superblock, options.cache_bytes),
+            pages: Arc::new(PageStore::open(Arc::clone(&backend))?),
+            ids: Mutex::new(Ids { next: end.max(leftover_start), leftover_start, leftover_end: end }),
+            head: Mutex::new(head),
+            superblock,
+            backend,
+            mark,
+        };
+        Ok(Self(Arc::new(inner)))
+    }
+
+    fn make(backend: &dyn Backend, options: &OpenOptions, mark: Option<&CommitMark>) -> Result<Superblock> {
+        if let Some(mark) = mark {
+            // A database that lost its superblock must not look like a new one.
+            mark.check(0)?;
+        }
+        let superblock = options.superblock;
+        let mut batch = Batch::new();
+        batch.expect(Space::Meta, Superblock::KEY, None);
+        batch.put(Space::Meta, Superblock::KEY, superblock.encode());
+        backend.write(batch, Durability::Durable)?;
+        Ok(superblock)
+    }
+
+    /// Publishes nothing more and frees the database for others. Other handles then get `Unavailable`.
+    ///
+    /// # Errors
+    /// `Io` when what is in memory can't be written; what was committed is safe all the same.
+    pub fn close(&self) -> Result<()> {
+        self.0.backend.close()
+    }
+
+    /// What is frozen in this store.
+    #[must_use]
+    pub fn superblock(&self) -> &Superblock {
+        &self.0.superblock
+    }
+
+    /// The newest version; `None` before the first commit.
+    ///
+    /// # Errors
+    /// None today; a shared backend may fail.
+    pub fn head(&self) -> Result<Option<Version>> {
+        Ok(self.0.head().clone())
+    }
+
+    /// The version with this number.
+    ///
+    /// # Errors
+    /// `NotFound`, naming the versions there are; `Corrupt` when its record is damaged.
+    pub fn version(&self, number: u64) -> Result<Version> {
+        let newest = self.0.head().as_ref().map_or(0, |head| head.number);
+        if number == 0 || number > newest {
+            let have = if newest == 0 { "the store is empty".to_owned() } else { format!("there are 1 to {newest}") };
+            return Err(Error::not_found(format!("no version {number}: {have}")));
+        }
+        read_version(&*self.0.backend, number)
+    }
+
+    /// All versions, newest first.
+    ///
+    /// # Errors
+    /// `Corrupt` when a record is damaged.
+    pub fn versions(&self) -> Result<Vec<Version>> {
+        let newest = self.0.head().as_ref().map_or(0, |head| head.number);
+        let snapshot = self.0.backend.snapshot()?;
+        let to = id_key(newest + 1);
+        let range = KeyRange { to: Some(&to), descending: true, ..KeyRange::default() };
+        snapshot
+            .scan(Space::Version, range)
+            .map(|record| {
+                let (key, value) = record?;
+                Version::decode(id_of_key(Space::Version, &key)?, &value)
+            })
+            .collect()
+    }
+
+    /// The tree of version `number`, or of the newest; an empty tree before the first commit.
+    ///
+    /// # Errors
+    /// As [`version`](Self::version).
+    pub fn tree(&self, number: Option<u64>) -> Result<Tree> {
+        let version = match number {
+            Some(number) => Some(self.version(number)?),
+            None => self.head()?,
+        };
+        Ok(self.tree_of(version.as_ref()))
+    }
+
+    /// The tree of a version; an empty tree of none.
+    #[must_use]
+    pub fn tree_of(&self, version: Option<&Version>) -> Tree {
+        Tree::new(Arc::clone(&self.0.pages), version.map_or_else(TreeRoot::default, TreeRoot::of))
+    }
+
+    /// The root engram of a version: the sum of all its files' features.
+    ///
+    /// # Errors
+    /// `Corrupt` when its record is damaged.
+    pub fn engram(&self, version: &Version) -> Result<Engram> {
+        self.0.engram(version)
+    }
+
+    /// The head of chunk `id`.
+    ///
+    /// # Errors
+    /// `Corrupt` when it is missing or damaged.
+    pub fn chunk_head(&self, id: u64) -> Result<Arc<Head>> {
+        self.0.chunks.head(id)
+    }
+
+    /// The head of chunk `id`, if there is such a chunk.
+    ///
+    /// # Errors
+    /// `Corrupt` when it is damaged.
+    pub fn find_chunk_head(&self, id: u64) -> Result<Option<Arc<Head>>> {
+        self.0.chunks.find_head(id)
+    }
+
+    /// The plain bytes of chunk `id`, checked against its name.
+    ///
+    /// # Errors
+    /// `Corrupt`, naming the chunk, when it or one of its bases is damaged.
+    pub fn chunk(&self, id: u64) -> Result<Plain> {
+        self.0.chunks.plain(id)
+    }
+
+    /// Adds to `into` the chunks that decoding `id` touches, itself not counted.
+    ///
+    /// # Errors
+    /// `Corrupt` when a head is damaged or there are more than the store allows.
+    pub fn closure(&self, id: u64, into: &mut Vec<u64>) -> Result<()> {
+        self.0.chunks.closure(id, into)
+    }
+
+    /// Waits for exclusive use of the chunk ids.
+    #[must_use]
+    pub fn staging(&self) -> Staging<'_> {
+        Staging::new(&self.0, self.0.ids())
+    }
+
+    /// A list of the pieces of one file; `like` is an older content of the same path.
+    #[must_use]
+    pub fn piece_list(&self, like: Option<&FileNode>) -> PieceList {
+        PieceList(ListBuilder::new(Arc::clone(&self.0.pages), like))
+    }
+
+    /// A walk over the pieces of a file.
+    #[must_use]
+    pub fn pieces(&self, file: &FileNode) -> Pieces {
+        Pieces(Cursor::new(Arc::clone(&self.0.pages), &file.content, file.size))
+    }
+
+    /// A tally of the change a file's new content makes to an engram.
+    #[must_use]
+    pub fn tally(&self, old: Option<&FileNode>) -> FileTally {
+        FileTally::new(Arc::clone(&self.0), old)
+    }
+
+    /// Tells whether `stat` is what was [remembered](Self::remember) of the file at `path` whose content has this hash.
+    ///
+    /// # Errors
+    /// `Io` or `Unavailable`.
+    pub fn remembers(&self, path: &[u8], hash: &[u8; 32], stat: &[u8]) -> Result<bool> {
+        let found = self.0.backend.get(Space::Seen, &seen_key(path))?;
+        Ok(found.is_some_and(|found| found == seen_value(path, hash, stat)))
+    }
+
+    /// Remembers what the file system said of the file at `path` when its content was this. A cache: it is only
+    /// believed together with the content it was remembered for.
+    ///
+    /// # Errors
+    /// `Io` or `Unavailable`.
+    pub fn remember(&self, path: &[u8], hash: &[u8; 32], stat: &[u8]) -> Result<()> {
+        let mut batch = Batch::new();
+        batch.put(Space::Seen, seen_key(path), seen_value(path, hash, stat));
+        self.0.backend.write(batch, Durability::Staged)
+    }
+}
+
+impl Inner {
+    pub(crate) fn head(&self) -> MutexGuard<'_, Option<Version>> {
+        self.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn ids(&self) -> MutexGuard<'_, Ids> {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn engram(&self, version: &Version) -> Result<Engram> {
+        let damaged = |e: Error| e.within(format_args!("engram of version {}", version.number));
+        let bytes = self.pages.get(version.engram).map_err(damaged)?;
+        Engram::from_bytes(&bytes).map_err(|e| damaged(Error::corrupt("it can't be read").with_source(e)))
+    }
+}
+
+impl TreeRoot {
+    /// The root of a version's tree.
+    pub(crate) fn of(version: &Version) -> Self {
+        let Version { entries, files, bytes, tree, .. } = *version;
+        Self { page: tree, totals: crate::tree::Totals { entries, files, bytes } }
+    }
+}
+
+/// Collects the pieces of one file.
+pub struct PieceList(ListBuilder);
+
+impl PieceList {
+    /// Adds the next piece.
+    ///
+    /// # Errors
+    /// `Io` or `Unavailable` when a full page can't be staged.
+    pub fn push(&mut self, piece: Piece) -> Result<()> {
+        self.0.push(piece)
+    }
+
+    /// Bytes so far.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.0.bytes()
+    }
+
+    /// Ends the list: the content whose hash this is.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub fn finish(self, hash: [u8; 32]) -> Result<FileNode> {
+        let size = self.0.bytes();
+        Ok(FileNode { size, hash, content: self.0.finish()? })
+    }
+}
+
+/// Walks the pieces of a file.
+pub struct Pieces(Cursor);
+
+impl Pieces {
+    /// The piece that holds the byte at `offset`, with the file offset of its first byte; `None` at the end.
+    ///
+    /// # Errors
+    /// `Corrupt` when the list is damaged.
+    pub fn at(&mut self, offset: u64) -> Result<Option<(u64, Piece)>> {
+        self.0.piece_at(offset)
+    }
+}
+
+/// A directory that has files in it but no store is somebody else's.
+#[cfg(feature = "rocksdb")]
+fn refuse_foreign(path: &Path, database: &Path) -> Result<()> {
+    let occupied = path.is_file()
+        || (path.is_dir()
+            && !database.is_dir()
+            && std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()));
+    if occupied {
+        return Err(Error::invalid(format!(
+            "{} is not a store and not empty: name another directory",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+pub(crate) fn read_version(backend: &dyn Backend, number: u64) -> Result<Version> {
+    let record = backend.get(Space::Version, &id_key(number))?;
+    let record = record.ok_or_else(|| Error::corrupt(format!("version {number} has no record")))?;
+    Version::decode(number, &record)
+}
+
+/// The head's record: the newest version's number.
+pub(crate) fn head_record(number: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_varint(&mut out, number);
+    seal(Space::Meta, HEAD_KEY, out)
+}
+
+fn head_number(record: &[u8]) -> Result<u64> {
+    let mut reader = Reader::new(unseal(Space::Meta, HEAD_KEY, record)?, "head record");
+    let number = reader.varint()?;
+    reader.finish()?;
+    if number == 0 { Err(Error::new(ErrorKind::Corrupt, "head record: it names no version")) } else { Ok(number) }
+}
+
+fn seen_key(path: &[u8]) -> [u8; 8] {
+    crate::boundary::spread_bytes(path).to_be_bytes()
+}
+
+fn seen_value(path: &[u8], hash: &[u8; 32], stat: &[u8]) -> Vec<u8> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(path.len() as u64).to_le_bytes()).update(path).update(hash).update(stat);
+    hasher.finalize().as_bytes()[..16].to_vec()
+}

@@ -1,0 +1,190 @@
+//! What a piece of content adds to an engram, and the tally of a file's pieces against those of the file before it.
+//!
+//! A file's engram is the sum over its pieces of their features' hypervectors, plus one signed correction for each
+//! seam between two pieces, so it is the same however the file was cut. What the old and the new content share cancels
+//! before anything is computed.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use engrams_core::{Dimension, Engram, features_of, is_recall, seam};
+use lru::LruCache;
+
+use crate::list::Cursor;
+use crate::store::Inner;
+use crate::tree::{FileNode, Piece};
+use crate::{Error, Result};
+
+/// Bytes at each end of a piece that decide what a seam adds.
+const SEAM_BYTES: usize = engrams_core::SEAM_BYTES;
+
+/// What a piece adds to an engram.
+pub struct Trace {
+    features: Vec<u64>,
+    head: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+impl Trace {
+    /// The trace of a piece with these bytes and, when they are known already, their features.
+    #[must_use]
+    pub fn new(bytes: &[u8], features: Option<&[u64]>) -> Self {
+        let mut found = Vec::new();
+        let features = features.unwrap_or_else(|| {
+            features_of(bytes, &mut found);
+            &found
+        });
+        let features = counted(features);
+        let ends = bytes.len().min(SEAM_BYTES);
+        Self { features, head: bytes[..ends].to_vec(), tail: bytes[bytes.len() - ends..].to_vec() }
+    }
+}
+
+/// Traces of pieces seen lately: about 5 KiB each.
+pub struct Traces(LruCache<Piece, Arc<Trace>>);
+
+impl Default for Traces {
+    fn default() -> Self {
+        const KEPT: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
+        Self(LruCache::new(KEPT))
+    }
+}
+
+impl Traces {
+    /// Keeps a trace for a while.
+    pub fn keep(&mut self, piece: Piece, trace: Trace) {
+        self.0.put(piece, Arc::new(trace));
+    }
+
+    /// The piece was seen lately.
+    #[must_use]
+    pub fn has(&self, piece: &Piece) -> bool {
+        self.0.contains(piece)
+    }
+
+    fn get(&mut self, store: &Inner, piece: Piece) -> Result<Arc<Trace>> {
+        if let Some(trace) = self.0.get(&piece) {
+            return Ok(Arc::clone(trace));
+        }
+        let plain = store.chunks.plain(piece.chunk)?;
+        let trace = Arc::new(Trace::new(bytes_of(&plain, piece)?, None));
+        self.0.put(piece, Arc::clone(&trace));
+        Ok(trace)
+    }
+}
+
+/// The bytes of `piece` within its chunk's.
+pub(crate) fn bytes_of(plain: &[u8], piece: Piece) -> Result<&[u8]> {
+    let range = piece.start as usize..(piece.start as usize).saturating_add(piece.len as usize);
+    plain.get(range).ok_or_else(|| Error::corrupt(format!("a piece reaches past the end of chunk {}", piece.chunk)))
+}
+
+/// Pieces counted before they are turned into features: bounds memory.
+const SETTLE_AT: usize = 512;
+
+/// The change that one file makes to an engram: its new content counted once, its old content taken away.
+pub struct FileTally {
+    store: Arc<Inner>,
+    change: Engram,
+    pieces: HashMap<Piece, i64>,
+    seams: HashMap<(Piece, Piece), i64>,
+    new: Option<Piece>,
+    new_bytes: u64,
+    old: Option<(Cursor, u64, Option<Piece>)>,
+}
+
+impl FileTally {
+    pub(crate) fn new(store: Arc<Inner>, old: Option<&FileNode>) -> Self {
+        let old = old.map(|file| (Cursor::new(Arc::clone(&store.pages), &file.content, file.size), 0, None));
+        Self {
+            store,
+            change: Engram::new(Dimension::ENGRAM),
+            pieces: HashMap::new(),
+            seams: HashMap::new(),
+            new: None,
+            new_bytes: 0,
+            old,
+        }
+    }
+
+    /// Counts the next piece of the new content.
+    ///
+    /// # Errors
+    /// `Corrupt` when old content can't be read.
+    pub fn push(&mut self, traces: &mut Traces, piece: Piece) -> Result<()> {
+        count(&mut self.pieces, piece, 1);
+        if let Some(before) = self.new.replace(piece) {
+            count(&mut self.seams, (before, piece), 1);
+        }
+        self.new_bytes += u64::from(piece.len);
+        self.advance_old(traces, self.new_bytes)?;
+        self.settle_if_many(traces)
+    }
+
+    fn settle_if_many(&mut self, traces: &mut Traces) -> Result<()> {
+        if self.pieces.len() + self.seams.len() > SETTLE_AT { self.settle(traces) } else { Ok(()) }
+    }
+
+    /// Takes away the old content's pieces that begin before `until`.
+    fn advance_old(&mut self, traces: &mut Traces, until: u64) -> Result<()> {
+        while let Some((cursor, offset, before)) = &mut self.old
+            && *offset < until
+        {
+            let Some((start, piece)) = cursor.piece_at(*offset)? else {
+                self.old = None;
+                break;
+            };
+            *offset = start + u64::from(piece.len);
+            count(&mut self.pieces, piece, -1);
+            if let Some(before) = before.replace(piece) {
+                count(&mut self.seams, (before, piece), -1);
+            }
+            self.settle_if_many(traces)?;
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, traces: &mut Traces) -> Result<()> {
+        for (piece, times) in self.pieces.drain() {
+            let trace = traces.get(&self.store, piece)?;
+            add(&mut self.change, &trace.features, times);
+        }
+        for ((a, b), times) in self.seams.drain() {
+            let (a, b) = (traces.get(&self.store, a)?, traces.get(&self.store, b)?);
+            let seam = seam(&a.tail, &b.head);
+            add(&mut self.change, &counted(seam.added()), times);
+            add(&mut self.change, &counted(seam.removed()), -times);
+        }
+        Ok(())
+    }
+
+    /// The whole change.
+    ///
+    /// # Errors
+    /// `Corrupt` when old content can't be read.
+    pub fn finish(mut self, traces: &mut Traces) -> Result<Engram> {
+        self.advance_old(traces, u64::MAX)?;
+        self.settle(traces)?;
+        Ok(self.change)
+    }
+}
+
+/// Engrams count every second feature: twice the features would halve no error that matters and double the time.
+fn counted(features: &[u64]) -> Vec<u64> {
+    features.iter().copied().filter(|&f| is_recall(f)).collect()
+}
+
+fn count<K: std::hash::Hash + Eq + Copy>(counts: &mut HashMap<K, i64>, key: K, by: i64) {
+    let count = counts.entry(key).or_insert(0);
+    *count += by;
+    if *count == 0 {
+        counts.remove(&key);
+    }
+}
+
+fn add(engram: &mut Engram, features: &[u64], times: i64) {
+    for _ in 0..times.unsigned_abs() {
+        if times > 0 { engram.add_features(features) } else { engram.subtract_features(features) }
+    }
+}

@@ -1,0 +1,155 @@
+//! One path of a version: what it is, its attributes and where its content lies.
+//!
+//! Paths are bytes, relative, `/`-separated; [`check_path`] is the one place that says which are allowed.
+
+use crate::{Error, Result};
+
+/// Longest allowed path, in bytes (Linux's `PATH_MAX` less its final zero).
+pub const MAX_PATH_BYTES: usize = 4095;
+
+/// One path of a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Where: relative, `/`-separated, never empty, no `.` or `..`.
+    pub path: Vec<u8>,
+    /// The version that last changed this path (content or attributes).
+    pub version: u64,
+    /// Mode, times, owner, extended attributes.
+    pub attributes: Attributes,
+    /// What is there.
+    pub node: Node,
+}
+
+/// What a path holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Node {
+    /// A directory; its children are entries of their own.
+    Directory,
+    /// A symbolic link to these bytes, kept as they are and never followed.
+    Symlink(Vec<u8>),
+    /// A file.
+    File(FileNode),
+}
+
+/// A file's content, by name and by place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileNode {
+    /// Length in bytes.
+    pub size: u64,
+    /// BLAKE3 of the whole content: what `b3sum` prints.
+    pub hash: [u8; 32],
+    /// Where the bytes are.
+    pub content: Content,
+}
+
+/// Where a file's bytes are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A few pieces, in order (empty for an empty file).
+    Inline(Vec<Piece>),
+    /// A longer list, kept in pages under this page id.
+    Listed {
+        /// Page id of the list's root.
+        page: u64,
+        /// Pieces in the list.
+        pieces: u64,
+    },
+}
+
+/// Consecutive bytes of one chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Piece {
+    /// The chunk's id.
+    pub chunk: u64,
+    /// First byte within the chunk.
+    pub start: u32,
+    /// Bytes; never 0.
+    pub len: u32,
+}
+
+/// What a file system keeps beside the content.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Attributes {
+    /// Permission bits (`0o7777`).
+    pub mode: u32,
+    /// Last change of the content.
+    pub mtime: Timestamp,
+    /// Owner, numeric.
+    pub uid: u32,
+    /// Group, numeric.
+    pub gid: u32,
+    /// The file has holes: runs of zeros are left unwritten when it is restored.
+    pub sparse: bool,
+    /// The first path (in path order) of a group of hard links this file belongs to; also on that first one.
+    pub hard_link: Option<Vec<u8>>,
+    /// Extended attributes, sorted by name.
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Seconds and nanoseconds since 1970-01-01 UTC; before it, seconds are negative and nanoseconds still count up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
+pub struct Timestamp {
+    /// Whole seconds.
+    pub seconds: i64,
+    /// 0..1_000_000_000.
+    pub nanoseconds: u32,
+}
+
+impl Timestamp {
+    /// Now, by the system's clock.
+    #[must_use]
+    pub fn now() -> Self {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Self {
+            seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+            nanoseconds: since.subsec_nanos(),
+        }
+    }
+}
+
+impl Entry {
+    /// The file node, when this is a file.
+    #[must_use]
+    pub fn file(&self) -> Option<&FileNode> {
+        match &self.node {
+            Node::File(file) => Some(file),
+            _ => None,
+        }
+    }
+
+    /// The same path with the same attributes and content; where the bytes lie and since when does not count.
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        let node = match (&self.node, &other.node) {
+            (Node::File(a), Node::File(b)) => a.size == b.size && a.hash == b.hash,
+            (a, b) => a == b,
+        };
+        node && self.path == other.path && self.attributes == other.attributes
+    }
+}
+
+/// Refuses a path that is empty, absolute, too long, or has an empty, `.` or `..` component or a zero byte.
+///
+/// # Errors
+/// `Invalid`, with the path and what is wrong with it.
+pub fn check_path(path: &[u8]) -> Result<()> {
+    let wrong = |why: &str| Err(Error::invalid(format!("path `{}` {why}", path.escape_ascii())));
+    if path.is_empty() {
+        return wrong("is empty");
+    }
+    if path.len() > MAX_PATH_BYTES {
+        return Err(Error::invalid(format!("a path of {} bytes is over {MAX_PATH_BYTES}", path.len())));
+    }
+    if path[0] == b'/' {
+        return wrong("is absolute: give it relative to the store");
+    }
+    for component in path.split(|&b| b == b'/') {
+        match component {
+            b"" => return wrong("has an empty component"),
+            b"." | b".." => return wrong("has a `.` or `..` component"),
+            _ if component.contains(&0) => return wrong("has a zero byte"),
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,14 @@
+//! Trees: the paths of a version, sorted, in immutable pages that versions share.
+
+mod builder;
+mod entry;
+mod merge;
+mod page;
+mod reader;
+
+pub(crate) use builder::{Changes, apply};
+pub use entry::{Attributes, Content, Entry, FileNode, MAX_PATH_BYTES, Node, Piece, Timestamp, check_path};
+pub(crate) use merge::{difference, merge};
+pub(crate) use page::{Totals, get_pieces, put_pieces};
+pub use reader::Tree;
+pub(crate) use reader::TreeRoot;

@@ -1,0 +1,294 @@
+//! Verification: every record read and checked against the others; deep: every byte recomputed.
+
+use std::collections::HashSet;
+
+use engrams_core::{Dimension, Engram, bottom_k, features_of, is_recall};
+
+use crate::backend::{KeyRange, Snapshot};
+use crate::format::{Head, Superblock, Version, id_key, id_of_key};
+use crate::list::pages_of;
+use crate::staging::{ids_in, name_key};
+use crate::store::Inner;
+use crate::trace::{Traces, bytes_of};
+use crate::tree::{Content, Entry, FileNode, Piece, difference};
+use crate::{EngramStore, Error, RECALL_FEATURES, Result, Space, recall};
+
+/// How thoroughly to verify.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct VerifyOptions {
+    /// Decode every chunk and every file of every version, and recompute hashes, indexes and engrams. Otherwise:
+    /// every record and its check, every reference, no decoding.
+    pub deep: bool,
+}
+
+/// How far a verification is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct VerifyProgress {
+    /// Chunks and versions checked.
+    pub done: u64,
+    /// Chunks and versions to check.
+    pub total: u64,
+}
+
+/// What a verification found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// Chunks checked.
+    pub chunks: u64,
+    /// File versions checked: each file once for each version that changed it.
+    pub files: u64,
+    /// Versions checked.
+    pub versions: u64,
+    /// One line for each damage: which record or chunk, and which file of which version needs it.
+    pub errors: Vec<String>,
+}
+
+impl VerifyReport {
+    /// Nothing is damaged.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        self.errors.is_empty()
+    }
+}
+
+/// More lines than this help no one.
+const MAX_ERRORS: usize = 10_000;
+
+impl EngramStore {
+    /// Checks the whole store. Damage is in the report; only what keeps it from being checked is an error.
+    ///
+    /// # Errors
+    /// `Io` or `Unavailable` when the database can't be read at all.
+    pub fn verify(
+        &self,
+        options: VerifyOptions,
+        on_progress: &mut dyn FnMut(VerifyProgress),
+    ) -> Result<VerifyReport> {
+        let store = &*self.0;
+        let newest = store.head().as_ref().map_or(0, |head| head.number);
+        let mut check = Verification {
+            store,
+            deep: options.deep,
+            snapshot: store.backend.snapshot()?,
+            report: VerifyReport::default(),
+            damaged: HashSet::new(),
+            progress: VerifyProgress { done: 0, total: newest + store.ids().next - 1 },
+            on_progress,
+        };
+        check.chunks()?;
+        check.versions(self, newest)?;
+        Ok(check.report)
+    }
+}
+
+struct Verification<'s> {
+    store: &'s Inner,
+    deep: bool,
+    snapshot: Box<dyn Snapshot + 's>,
+    report: VerifyReport,
+    /// Chunks that can't be decoded, by themselves or for a base.
+    damaged: HashSet<u64>,
+    progress: VerifyProgress,
+    on_progress: &'s mut dyn FnMut(VerifyProgress),
+}
+
+impl Verification<'_> {
+    fn found(&mut self, error: impl ToString) {
+        if self.report.errors.len() < MAX_ERRORS {
+            self.report.errors.push(error.to_string());
+        }
+    }
+
+    fn step(&mut self) {
+        self.progress.done += 1;
+        if self.progress.done.is_multiple_of(64) || self.progress.done == self.progress.total {
+            (self.on_progress)(self.progress);
+        }
+    }
+
+    fn chunks(&mut self) -> Result<()> {
+        let mut recalled = 0;
+        let mut from = Vec::new();
+        // Scanned in runs, so that the scan does not hold what the checks need.
+        loop {
+            let range = KeyRange { from: &from, ..KeyRange::default() };
+            let heads: Vec<_> = self.snapshot.scan(Space::Head, range).take(1024).collect::<Result<_>>()?;
+            let Some((last, _)) = heads.last() else { break };
+            from = [last.as_slice(), &[0]].concat();
+            for (key, record) in heads {
+                self.report.chunks += 1;
+                let checked = id_of_key(Space::Head, &key).and_then(|id| {
+                    self.chunk(id, &record, &mut recalled).inspect_err(|_| {
+                        self.damaged.insert(id);
+                    })
+                });
+                if let Err(error) = checked {
+                    self.found(error);
+                }
+                self.step();
+            }
+        }
+        let names = self.count(Space::Name, &|value| ids_in(Some(value)).len() as u64)?;
+        if names != self.report.chunks {
+            self.found(format!("the name index has {names} entries for {} chunks", self.report.chunks));
+        }
+        let payloads = self.count(Space::Payload, &|_| 1)?;
+        if payloads != self.report.chunks {
+            self.found(format!("there are {payloads} payloads for {} chunks", self.report.chunks));
+        }
+        if self.deep && self.damaged.is_empty() {
+            let entries = self.count(Space::Recall, &|value| recall::decode(value).len() as u64)?;
+            if entries != recalled {
+                self.found(format!("the recall index has {entries} entries, {recalled} of them right"));
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&self, space: Space, of: &dyn Fn(&[u8]) -> u64) -> Result<u64> {
+        self.snapshot.scan(space, KeyRange::default()).try_fold(0, |sum, record| Ok(sum + of(&record?.1)))
+    }
+
+    fn chunk(&self, id: u64, record: &[u8], recalled: &mut u64) -> Result<()> {
+        let damaged = |why: &str| Err(Error::corrupt(format!("chunk {id}: {why}")));
+        let head = Head::decode(id, record, Superblock::MAX_CHUNK_BYTES)?;
+        let mut deepest = None;
+        for &base in &head.bases {
+            if self.damaged.contains(&base) {
+                return damaged(&format!("its base {base} is damaged"));
+            }
+            deepest = deepest.max(Some(self.store.chunks.head(base)?.depth));
+        }
+        if deepest.map_or(0, |depth| depth.saturating_add(1)) != head.depth {
+            return damaged("its depth is not one more than its deepest base's");
+        }
+        let mut closure = Vec::new();
+        self.store.chunks.closure(id, &mut closure)?;
+        if closure.len() > usize::from(self.store.superblock.max_closure) || head.depth > self.store.superblock.max_depth {
+            return damaged("it needs more chunks than the store allows");
+        }
+        let Some(payload) = self.snapshot.get(Space::Payload, &id_key(id))? else {
+            return damaged("it has no payload");
+        };
+        if payload.len() as u64 != u64::from(head.coded_len) || Head::check_of(&payload) != head.payload_check {
+            return damaged("its payload is damaged");
+        }
+        if !ids_in(self.snapshot.get(Space::Name, name_key(&head.name))?.as_deref()).contains(&id) {
+            return damaged("the name index does not know it");
+        }
+        if self.deep {
+            let plain = self.store.chunks.plain(id)?;
+            *recalled += self.recall_entries(id, &plain)?;
+        }
+        Ok(())
+    }
+
+    /// Entries of the recall index that name this chunk, rightly.
+    fn recall_entries(&self, id: u64, plain: &[u8]) -> Result<u64> {
+        let mut features = Vec::new();
+        features_of(plain, &mut features);
+        features.retain(|&f| is_recall(f));
+        let mut keys: Vec<_> =
+            bottom_k(&features, RECALL_FEATURES).into_iter().map(recall::key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let mut entries = 0;
+        for key in keys {
+            let value = self.snapshot.get(Space::Recall, &key)?;
+            entries += u64::from(value.is_some_and(|value| recall::decode(&value).contains(&id)));
+        }
+        Ok(entries)
+    }
+
+    fn versions(&mut self, store: &EngramStore, newest: u64) -> Result<()> {
+        let mut before = None;
+        let mut engram = Engram::new(Dimension::ENGRAM);
+        let mut traces = Traces::default();
+        for number in 1..=newest {
+            self.report.versions += 1;
+            match store.version(number) {
+                Ok(version) => {
+                    if let Err(error) = self.version(store, before.as_ref(), &version, &mut engram, &mut traces) {
+                        self.found(error.within(format_args!("version {number}")));
+                    }
+                    before = Some(version);
+                }
+                Err(error) => self.found(error),
+            }
+            self.step();
+        }
+        Ok(())
+    }
+
+    fn version(
+        &mut self,
+        store: &EngramStore,
+        before: Option<&Version>,
+        version: &Version,
+        engram: &mut Engram,
+        traces: &mut Traces,
+    ) -> Result<()> {
+        let (old, new) = (store.tree_of(before), store.tree_of(Some(version)));
+        let good = self.report.errors.len();
+        difference(&old, &new, &mut |old, new| {
+            let file = new.and_then(|entry| Some((entry, entry.file()?)));
+            if let Some((entry, file)) = file {
+                self.report.files += 1;
+                if let Err(error) = self.file(store, file) {
+                    let path = entry.path.escape_ascii();
+                    self.found(error.within(format_args!("`{path}` of version {}", version.number)));
+                }
+            }
+            let changed = old.and_then(Entry::file).map(|f| f.hash) != file.map(|(_, f)| f.hash);
+            if self.deep && changed && self.report.errors.len() == good {
+                let mut tally = store.tally(old.and_then(Entry::file));
+                if let Some((_, file)) = file {
+                    each_piece(store, file, &mut |piece| tally.push(traces, piece))?;
+                }
+                engram.merge(&tally.finish(traces)?);
+            }
+            Ok(())
+        })?;
+        let stored = store.engram(version)?;
+        if self.deep && self.damaged.is_empty() && self.report.errors.len() == good && stored != *engram {
+            self.found(format!("version {}: its engram is not the sum of its files'", version.number));
+        }
+        // Later versions are checked against what is stored, so that one error is reported once.
+        *engram = stored;
+        Ok(())
+    }
+
+    fn file(&mut self, store: &EngramStore, file: &FileNode) -> Result<()> {
+        if let Content::Listed { page, .. } = file.content {
+            pages_of(&self.store.pages, page, &mut |_| {})?;
+        }
+        let mut hasher = blake3::Hasher::new();
+        each_piece(store, file, &mut |piece| {
+            if self.damaged.contains(&piece.chunk) {
+                return Err(Error::corrupt(format!("chunk {} is damaged", piece.chunk)));
+            }
+            let head = self.store.chunks.head(piece.chunk)?;
+            if u64::from(piece.start) + u64::from(piece.len) > u64::from(head.len) {
+                return Err(Error::corrupt(format!("a piece reaches past the end of chunk {}", piece.chunk)));
+            }
+            if self.deep {
+                hasher.update(bytes_of(&*self.store.chunks.plain(piece.chunk)?, piece)?);
+            }
+            Ok(())
+        })?;
+        if self.deep && *hasher.finalize().as_bytes() != file.hash {
+            return Err(Error::corrupt("its content does not match its hash"));
+        }
+        Ok(())
+    }
+}
+
+fn each_piece(store: &EngramStore, file: &FileNode, visit: &mut dyn FnMut(Piece) -> Result<()>) -> Result<()> {
+    let mut pieces = store.pieces(file);
+    let mut offset = 0;
+    while let Some((start, piece)) = pieces.at(offset)? {
+        offset = start + u64::from(piece.len);
+        visit(piece)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! `cargo xtask VERB`: set-up, checks and demonstration of the workspace, one file per verb.
+//!
+//! A verb may assume cargo and the standard library, nothing else; what more it needs it looks for first and
+//! installs or names. It never edits a source file.
+#![forbid(unsafe_code)]
+
+mod corpus;
+mod demo;
+mod features;
+mod licence;
+mod links;
+mod prerequisites;
+mod process;
+mod source;
+mod table;
+mod tally;
+mod test;
+mod tidy;
+mod tree;
+mod workspace;
+
+use std::process::ExitCode;
+
+use workspace::Workspace;
+
+const USAGE: &str = "\
+usage: cargo xtask VERB
+
+  test [--long]    everything that must pass, in order; stops at the first failure
+                   --long: ignored tests too, and many more cases of every property
+  ci               what CI runs: the same as `test`
+  tidy             the project's taste: sizes, unsafe, documentation, links, licences; every finding at once
+  demo [PATH] [--tokio] [--keep]
+                   ingest a real version history, extract every version again and compare
+                   PATH: a directory whose children are versions, or one tree (ingested twice);
+                   without it: eight releases of typescript (npm), or of tokio with --tokio (cargo)
+                   --keep: leave the store where it is
+
+environment
+  CARGO_TARGET_DIR   as for cargo; when unset, ~/.cache/engrams-target is used if it exists
+  ENGRAMS_CORPORA    where fetched histories are kept (default: `corpora` in the target directory)
+  ENGRAMS_BIN        for demo: this binary instead of building one
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some((verb, rest)) = arguments.split_first() else {
+        eprint!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    let outcome = match verb.as_str() {
+        "help" | "-h" | "--help" => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        "test" | "ci" => Workspace::find().and_then(|workspace| test::run(&workspace, rest)),
+        "tidy" => Workspace::find().and_then(|workspace| tidy::run(&workspace)),
+        "demo" => Workspace::find().and_then(|workspace| demo::run(&workspace, rest)),
+        other => {
+            eprintln!("error: no verb {other:?}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
