@@ -46,12 +46,12 @@ const EXAMPLES: &str = "\
 Getting started:
   export ENGRAMS_STORE=~/memory.engrams     or give -s DIR each time
   engrams ingest ~/data                     the directory becomes the tree `data` of version 1
-  engrams ingest ~/data -m 'new figures'    version 2: only what changed is read, only what is new is kept
+  engrams ingest ~/data -m 'new figures'    version 2: only what changed is read
   engrams log                               which versions there are
   engrams ls data/reports                   what is in the newest
   engrams cat data/a.csv --version 1        a file as it was
   engrams extract data -o /tmp/restored     the newest version back, exactly
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 done except for what standard error names.
-Paths in a store are relative: NAME of the tree, then the path in it. With --json, a path that is not UTF-8
-is shown with \\xNN for its other bytes, and given exactly, in hexadecimal, as `path_bytes` beside it.";
+Paths in a store are relative: the tree's name, then the path in it. With --json, a path that is not \
+UTF-8 is shown with \\xNN for its other bytes, and given exactly, in hexadecimal, as `path_bytes`.";

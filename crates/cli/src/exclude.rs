@@ -36,7 +36,9 @@ impl Exclude {
             }
         }
         let built = |builder: GlobSetBuilder| {
-            builder.build().map_err(|error| Failure::usage(error.to_string(), "give fewer or simpler --exclude"))
+            builder
+                .build()
+                .map_err(|error| Failure::usage(error.to_string(), "give fewer or simpler --exclude"))
         };
         Ok(Self { names: built(names)?, paths: built(paths)? })
     }

@@ -16,7 +16,7 @@ use crate::{Ending, figures};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Everything comes back as it was: contents (checked), names, modes, times, links, holes, extended attributes, and
+Everything comes back as it was: contents (checked), names, modes, times, links, holes, extended attributes, and \
 owners where the system lets you. Every path keeps its whole name under DIR, and nothing is written outside it.
 
 Examples:

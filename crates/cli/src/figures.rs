@@ -71,7 +71,8 @@ mod tests {
 
     #[test]
     fn bytes_have_about_three_digits() {
-        let cases = [(0, "0 B"), (999, "999 B"), (1000, "1.00 kB"), (12_345, "12.3 kB"), (999_999, "1.00 MB")];
+        let cases =
+            [(0, "0 B"), (999, "999 B"), (1000, "1.00 kB"), (12_345, "12.3 kB"), (999_999, "1.00 MB")];
         for (count, text) in cases {
             assert_eq!(bytes(count), text);
         }

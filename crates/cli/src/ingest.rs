@@ -24,9 +24,10 @@ use crate::{Ending, figures};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A directory becomes the tree NAME: what is gone from the directory is gone from that tree in the new version (and still
-in the older ones); other trees stay as they are. Everything is published at once, or not at all. Files whose size,
-times and inode did not change are not read again.
+A directory becomes the tree NAME: what is gone from the directory is gone from that tree in the new version \
+(and still in the older ones); other trees stay as they are. Everything is published at once, or not at all. \
+Files whose size, times and inode did not change are not read again. What can't be read is kept as the version \
+before had it.
 
 Examples:
   engrams ingest ~/data                        the tree `data`
@@ -56,8 +57,8 @@ pub(crate) struct Ingest {
     #[arg(long, value_enum)]
     compression: Option<Coding>,
 
-    /// Average chunk size in bytes, a power of two (64K works too); only for a new store's default or special cases:
-    /// chunks of another size share nothing with those stored [default: the store's]
+    /// Average chunk size, a power of two from 256 to 16M; chunks share nothing with those of another size
+    /// [default: the store's, 64K]
     #[arg(long, value_name = "N", value_parser = chunking)]
     chunk_size: Option<Chunking>,
 
@@ -65,7 +66,7 @@ pub(crate) struct Ingest {
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
 
-    /// Memory for data on its way, in MiB [default: chosen for the threads]
+    /// Memory for data on its way, in MiB; the caches come on top [default: 32]
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
     memory: Option<u32>,
 
@@ -125,6 +126,7 @@ pub(crate) fn run(session: &Session, verb: Ingest) -> Result<Ending, Failure> {
     let options = options(&verb)?;
     let exclude = Exclude::new(&verb.exclude)?;
     let sources = sources(&verb)?;
+    let before = size_on_disk(&session.store);
     let store = session.open_or_create()?;
 
     let began = Instant::now();
@@ -145,7 +147,8 @@ pub(crate) fn run(session: &Session, verb: Ingest) -> Result<Ending, Failure> {
     let took = began.elapsed();
 
     let report = Report::new(&result, took, taken.hash.filter(|_| sources.len() == 1));
-    session.report(&report, || text(&report, &taken.trees, took))?;
+    let grown = size_on_disk(&session.store).saturating_sub(before);
+    session.report(&report, || text(&report, &taken.trees, grown))?;
     Ok(if taken.trees.skipped_count > 0 { Ending::Partial } else { Ending::Complete })
 }
 
@@ -184,11 +187,14 @@ fn sources(verb: &Ingest) -> Result<Vec<(Source, Vec<u8>)>, Failure> {
     for path in &verb.paths {
         let (source, name) = if path == "-" {
             if verb.paths.len() > 1 {
-                return Err(Failure::usage("`-` stands beside other paths", "ingest standard input by itself"));
+                return Err(Failure::usage(
+                    "`-` stands beside other paths",
+                    "ingest standard input by itself",
+                ));
             }
-            let name = given.clone().ok_or_else(|| {
-                Failure::usage("standard input has no name", "give it one with --as NAME")
-            })?;
+            let name = given
+                .clone()
+                .ok_or_else(|| Failure::usage("standard input has no name", "give it one with --as NAME"))?;
             (Source::Stream, name)
         } else {
             named(Path::new(path), given.as_deref())?
@@ -208,8 +214,9 @@ fn named(path: &Path, given: Option<&[u8]>) -> Result<(Source, Vec<u8>), Failure
     let metadata = std::fs::metadata(path)
         .map_err(|error| Failure::new(format!("{shown}: {error}"), "check the path; nothing was stored"))?;
     let (source, own) = if metadata.is_dir() {
-        let whole = std::fs::canonicalize(path)
-            .map_err(|error| Failure::new(format!("{shown}: {error}"), "check the path; nothing was stored"))?;
+        let whole = std::fs::canonicalize(path).map_err(|error| {
+            Failure::new(format!("{shown}: {error}"), "check the path; nothing was stored")
+        })?;
         let own = whole.file_name().map(OsStr::to_os_string);
         (Source::Tree(path.to_path_buf()), own)
     } else if metadata.is_file() {
@@ -221,7 +228,9 @@ fn named(path: &Path, given: Option<&[u8]>) -> Result<(Source, Vec<u8>), Failure
     let name = match (given, own) {
         (Some(given), _) => given.to_vec(),
         (None, Some(own)) => own.as_bytes().to_vec(),
-        (None, None) => return Err(Failure::usage(format!("{shown} has no name"), "give it one with --as NAME")),
+        (None, None) => {
+            return Err(Failure::usage(format!("{shown} has no name"), "give it one with --as NAME"));
+        }
     };
     check_path(&name)?;
     Ok((source, name))
@@ -266,6 +275,18 @@ fn take(
         }
     }
     Ok(())
+}
+
+/// Bytes of all files in the store's directory.
+fn size_on_disk(directory: &Path) -> u64 {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => size_on_disk(&entry.path()),
+            Ok(metadata) => metadata.len(),
+            Err(_) => 0,
+        })
+        .sum()
 }
 
 /// What a stream, which has no attributes, is given: those of a new file of whoever owns the store.
@@ -317,9 +338,9 @@ impl Report {
 }
 
 /// The report for people.
-fn text(report: &Report, trees: &TreeSummary, took: Duration) -> String {
+fn text(report: &Report, trees: &TreeSummary, grown: u64) -> String {
     use figures::{bytes, counted, grouped, ratio};
-    let seconds = took.as_secs_f64();
+    let seconds = report.seconds;
     let mut text = format!("version {}: {}", report.version, counted(trees.files, "file", "files"));
     if trees.directories > 0 {
         text += &format!(", {}", counted(trees.directories, "directory", "directories"));
@@ -331,17 +352,23 @@ fn text(report: &Report, trees: &TreeSummary, took: Duration) -> String {
         text += &format!(" ({} unchanged and not read)", grouped(trees.unchanged));
     }
     let rate = if seconds > 0.0 { (report.bytes as f64 / seconds) as u64 } else { 0 };
-    text += &format!("\nread {} in {seconds:.2} s ({}/s)\n", bytes(report.bytes), bytes(rate));
+    text += &format!(
+        "\nread {} in {seconds:.2} s ({}/s), {} more on disk",
+        bytes(report.bytes),
+        bytes(rate),
+        bytes(grown)
+    );
     if report.chunks > 0 {
         text += &format!(
-            "{}: {} stored already, {} recalled and corrected, {} verbatim\n",
+            " (ratio {})\n{}: {} stored already, {} recalled and corrected, {} verbatim\n",
+            ratio(report.bytes, grown),
             counted(report.chunks, "chunk", "chunks"),
             grouped(report.reused),
             grouped(report.recalled),
             grouped(report.verbatim)
         );
-        let smaller = ratio(report.bytes, report.correction_bytes);
-        text += &format!("new in the store: {} (ratio {smaller})\n", bytes(report.correction_bytes));
+    } else {
+        text.push('\n');
     }
     if let Some(hash) = &report.content_hash {
         text += &format!("BLAKE3 {hash}\n");

@@ -90,7 +90,8 @@ fn text(versions: &[Version]) -> String {
     if versions.is_empty() {
         return "no version yet\n".to_owned();
     }
-    let mut text = format!("{:>7}  {:19}  {:>11}  {:>8}  message\n", "version", "time (UTC)", "files", "bytes");
+    let mut text =
+        format!("{:>7}  {:19}  {:>11}  {:>8}  message\n", "version", "time (UTC)", "files", "bytes");
     for version in versions {
         let line = format!(
             "{:>7}  {}  {:>11}  {:>8}  {}",

@@ -17,10 +17,10 @@ Examples:
   engrams ls                          everything in the newest version
   engrams ls data/reports             a directory, with all that is under it
   engrams ls data --at 2026-11-20     as it was at the end of that day
-  engrams ls --version 2 --json | jq -r '.entries[] | select(.kind == \"file\") | .hash + \"  \" + .path'
+  engrams ls --json | jq -r '.entries[] | select(.hash) | .hash + \"  \" + .path' | b3sum --check
 
-In JSON, `mode` is a number (420 is 0o644), `mtime` RFC 3339 in UTC, `hash` the BLAKE3 that `b3sum` prints (null for
-what is no file), `version` the one that last changed the entry, `target` where a symbolic link points.")]
+In JSON, `mode` is a number (420 is 0o644), `mtime` RFC 3339 in UTC, `hash` the BLAKE3 that `b3sum` prints (null \
+for what is no file), `version` the one that last changed the entry, `target` where a symbolic link points.")]
 pub(crate) struct Ls {
     /// This path and everything under it [default: everything]
     path: Option<OsString>,
@@ -113,7 +113,8 @@ fn text(entry: &Entry) -> String {
 /// Permission bits as `ls -l` shows them: `rwxr-sr-t`.
 fn permissions(mode: u32) -> String {
     let mut text = String::with_capacity(9);
-    for (group, special, set, unset) in [(6, 0o4000, 's', 'S'), (3, 0o2000, 's', 'S'), (0, 0o1000, 't', 'T')] {
+    for (group, special, set, unset) in [(6, 0o4000, 's', 'S'), (3, 0o2000, 's', 'S'), (0, 0o1000, 't', 'T')]
+    {
         let bits = mode >> group;
         text.push(if bits & 4 != 0 { 'r' } else { '-' });
         text.push(if bits & 2 != 0 { 'w' } else { '-' });

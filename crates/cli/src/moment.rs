@@ -31,7 +31,8 @@ pub(crate) fn parse(text: &str) -> Result<Timestamp, String> {
         };
         civil.to_zoned(TimeZone::UTC).map(|zoned| zoned.timestamp())
     });
-    let parsed = parsed.map_err(|_| "not a time: write 2026-11-22, 2026-11-22T10:00 or 2026-11-22T10:00:00Z")?;
+    let parsed =
+        parsed.map_err(|_| "not a time: write 2026-11-22, 2026-11-22T10:00 or 2026-11-22T10:00:00Z")?;
     let nanoseconds = parsed.as_nanosecond();
     Ok(Timestamp {
         seconds: i64::try_from(nanoseconds.div_euclid(1_000_000_000)).unwrap_or(i64::MAX),
@@ -61,6 +62,9 @@ mod tests {
         assert_eq!(rfc3339(time), "1969-12-31T23:59:59.5Z");
         assert_eq!(parse(&rfc3339(time)), Ok(time));
         assert_eq!(short(time), "1969-12-31 23:59:59");
-        assert_eq!(rfc3339(Timestamp { seconds: i64::MAX, nanoseconds: 1 }), "@9223372036854775807.000000001");
+        assert_eq!(
+            rfc3339(Timestamp { seconds: i64::MAX, nanoseconds: 1 }),
+            "@9223372036854775807.000000001"
+        );
     }
 }

@@ -39,7 +39,10 @@ impl Session {
                 return error.into();
             }
             let at = self.store.display();
-            Failure::new(format!("there is no store at {at}"), format!("`engrams -s {at} ingest PATH` makes one"))
+            Failure::new(
+                format!("there is no store at {at}"),
+                format!("`engrams -s {at} ingest PATH` makes one"),
+            )
         })
     }
 

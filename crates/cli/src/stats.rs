@@ -10,8 +10,8 @@ use crate::{Ending, figures};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-In JSON: logical_bytes are the newest version's, ingested_bytes those of all versions together, unique_bytes what is left
-of them when identical chunks count once, stored_bytes all that is on disk.")]
+In JSON: logical_bytes are the newest version's, ingested_bytes those of all versions together, unique_bytes what \
+is left of them when identical chunks count once, stored_bytes all that is on disk.")]
 pub(crate) struct Stats {}
 
 #[derive(Serialize)]
@@ -66,6 +66,9 @@ fn text(found: &Figures) -> String {
         ("chunks", &grouped(found.chunks)),
         ("  recalled and corrected", &grouped(found.recalled_chunks)),
         ("  verbatim", &grouped(found.verbatim_chunks)),
-        ("corrections on the way to a chunk", &format_args!("{:.2} on average, {} at most", found.mean_chain, found.max_chain)),
+        (
+            "corrections on the way to a chunk",
+            &format_args!("{:.2} on average, {} at most", found.mean_chain, found.max_chain),
+        ),
     ])
 }

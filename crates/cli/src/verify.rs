@@ -11,8 +11,8 @@ use crate::{Ending, figures};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without --deep every record and every reference is checked; with it, every chunk and file of every version is decoded
-and hashed, and every index and engram recomputed. Exit status 1: something is damaged, and named.")]
+Without --deep every record and every reference is checked; with it, every chunk and file of every version is \
+decoded and hashed, and every index and engram recomputed. Exit status 1: something is damaged, and named.")]
 pub(crate) struct Verify {
     /// Decode and hash everything
     #[arg(long)]
@@ -56,6 +56,7 @@ pub(crate) fn run(session: &Session, verb: &Verify) -> Result<Ending, Failure> {
     if ok {
         return Ok(Ending::Complete);
     }
-    let what = format!("the store is damaged in {}", figures::counted(found.errors.len() as u64, "place", "places"));
+    let what =
+        format!("the store is damaged in {}", figures::counted(found.errors.len() as u64, "place", "places"));
     Err(Failure::new(what, "restore the files named from another copy; everything else is readable"))
 }

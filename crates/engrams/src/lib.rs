@@ -42,8 +42,8 @@ pub use engrams_core::{ChunkParams, Chunking, Engram, Hypervector};
 pub use engrams_store as store;
 pub use engrams_store::tree::{Attributes, Content, FileNode, Node, Timestamp, check_path};
 pub use engrams_store::{
-    Compression, Conflict, EngramStore, Entry, Error, ErrorKind, OpenOptions, Result, Stats, Tree, VerifyOptions,
-    VerifyProgress, VerifyReport, Version,
+    Compression, Conflict, EngramStore, Entry, Error, ErrorKind, OpenOptions, Result, Stats, Tree,
+    VerifyOptions, VerifyProgress, VerifyReport, Version,
 };
 pub use ingest::{
     IngestOptions, StreamingIngester, StreamingIngesterBuilder, StreamingProgress, StreamingResult,

@@ -214,7 +214,11 @@ impl Transaction {
     }
 
     /// Reads once; `false` at the end.
-    pub(crate) fn read_file(&mut self, file: &mut FileInHand, reader: &mut dyn Read) -> Result<bool, Trouble> {
+    pub(crate) fn read_file(
+        &mut self,
+        file: &mut FileInHand,
+        reader: &mut dyn Read,
+    ) -> Result<bool, Trouble> {
         if file.attributes.is_none() {
             let len = self.cutter.read(reader).map_err(Trouble::Reader)?;
             file.hasher.update(self.cutter.last(len));

@@ -6,6 +6,7 @@
 
 use zstd_safe::{CCtx, CParameter, DCtx, DParameter, FrameFormat};
 
+use crate::chunk::buffer;
 use crate::format::Coding;
 use crate::{Error, ErrorKind, Result};
 
@@ -122,13 +123,18 @@ impl<'p> Encoder<'p> {
 /// `Corrupt` when the payload does not decode to exactly `len` bytes.
 pub(crate) fn decode(coding: Coding, payload: &[u8], prefix: &[u8], len: usize) -> Result<Vec<u8>> {
     let plain = match coding {
-        Coding::Raw => payload.to_vec(),
+        Coding::Raw => {
+            let mut plain = buffer(payload.len());
+            plain.extend_from_slice(payload);
+            plain
+        }
         Coding::Lz4 => lz4_flex::block::decompress(payload, len)
             .map_err(|e| Error::corrupt("an LZ4 payload does not decode").with_source(e))?,
         Coding::Zstd => {
-            let mut context = DCtx::try_create()
-                .ok_or_else(|| Error::new(ErrorKind::Io, "no memory to decompress: lower the number of threads"))?;
-            let mut plain = Vec::with_capacity(len);
+            let mut context = DCtx::try_create().ok_or_else(|| {
+                Error::new(ErrorKind::Io, "no memory to decompress: lower the number of threads")
+            })?;
+            let mut plain = buffer(len);
             context
                 .set_parameter(DParameter::Format(FrameFormat::Magicless))
                 .and_then(|_| context.set_parameter(DParameter::WindowLogMax(MAX_WINDOW_LOG)))
@@ -155,11 +161,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn every() -> impl Strategy<Value = Compression> {
-        prop_oneof![
-            Just(Compression::None),
-            Just(Compression::Lz4),
-            (1i32..=19).prop_map(Compression::Zstd),
-        ]
+        prop_oneof![Just(Compression::None), Just(Compression::Lz4), (1i32..=19).prop_map(Compression::Zstd),]
     }
 
     proptest! {

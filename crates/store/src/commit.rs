@@ -82,7 +82,8 @@ impl Draft {
     pub fn has_below(&self, path: &[u8]) -> Result<bool> {
         let first = [path, b"/"].concat();
         let below = |found: &[u8]| found.starts_with(&first);
-        if self.changes.entries.range(first.clone()..).take_while(|(p, _)| below(p)).any(|(_, e)| e.is_some()) {
+        if self.changes.entries.range(first.clone()..).take_while(|(p, _)| below(p)).any(|(_, e)| e.is_some())
+        {
             return Ok(true);
         }
         let kept = |entry: &Entry| {
@@ -178,7 +179,10 @@ impl Draft {
         let tree = if number == self.provisional {
             self.tree.root()
         } else {
-            let newest = Tree::new(Arc::clone(&store.pages), head.as_ref().map_or_else(TreeRoot::default, TreeRoot::of));
+            let newest = Tree::new(
+                Arc::clone(&store.pages),
+                head.as_ref().map_or_else(TreeRoot::default, TreeRoot::of),
+            );
             merge(&self.base_tree, &newest, &self.tree, self.provisional, number)?.root()
         };
         let mut engram = match &*head {

@@ -212,7 +212,9 @@ impl Cursor {
                         }
                         here
                     });
-                    page = next.ok_or_else(|| Error::corrupt(format!("page {page}: it ends before the file")))?.page;
+                    page = next
+                        .ok_or_else(|| Error::corrupt(format!("page {page}: it ends before the file")))?
+                        .page;
                 }
             }
         }
@@ -263,7 +265,9 @@ mod tests {
     use crate::backend::MemoryBackend;
 
     fn pieces(count: u64, salt: u64) -> Vec<Piece> {
-        (0..count).map(|i| Piece { chunk: 1 + i + salt * (i % 97 / 96), start: 0, len: 1 + (i % 1000) as u32 }).collect()
+        (0..count)
+            .map(|i| Piece { chunk: 1 + i + salt * (i % 97 / 96), start: 0, len: 1 + (i % 1000) as u32 })
+            .collect()
     }
 
     fn build(pages: &Arc<PageStore>, pieces: &[Piece], like: Option<&FileNode>) -> FileNode {
@@ -297,7 +301,8 @@ mod tests {
     fn an_equal_list_reuses_every_leaf() {
         let pages = Arc::new(PageStore::open(Arc::new(MemoryBackend::new())).unwrap());
         let leaves = |file: &FileNode| {
-            let (mut cursor, mut offset, mut leaves) = (Cursor::new(Arc::clone(&pages), &file.content, file.size), 0, Vec::new());
+            let (mut cursor, mut offset, mut leaves) =
+                (Cursor::new(Arc::clone(&pages), &file.content, file.size), 0, Vec::new());
             while offset < file.size {
                 leaves.extend(cursor.leaf_at(offset).unwrap());
                 offset += 100_000;

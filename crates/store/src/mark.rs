@@ -18,6 +18,10 @@ const NAME: &str = "COMMIT";
 const PREFIX: &str = "engrams commit ";
 
 impl CommitMark {
+    #[cfg_attr(
+        not(any(test, feature = "rocksdb")),
+        expect(dead_code, reason = "only stores in a directory have a mark")
+    )]
     pub(crate) fn at(directory: &Path) -> Self {
         Self { directory: directory.to_owned() }
     }

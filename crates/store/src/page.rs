@@ -51,7 +51,9 @@ impl PageStore {
         }
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let base = match like {
-            Some(like) => Some((like, self.page(like, MAX_PAGE_DEPTH)?)).filter(|(_, p)| p.depth < MAX_PAGE_DEPTH),
+            Some(like) => {
+                Some((like, self.page(like, MAX_PAGE_DEPTH)?)).filter(|(_, p)| p.depth < MAX_PAGE_DEPTH)
+            }
             None => None,
         };
         let mut out = Vec::new();
@@ -97,7 +99,8 @@ impl PageStore {
     }
 
     fn read(&self, id: u64, allowed: u8) -> Result<Page> {
-        let record = self.backend.get(Space::Page, &id_key(id))?.ok_or_else(|| Error::corrupt("it is missing"))?;
+        let record =
+            self.backend.get(Space::Page, &id_key(id))?.ok_or_else(|| Error::corrupt("it is missing"))?;
         let mut reader = Reader::new(&record, "page record");
         let depth = reader.u8()?;
         let len = reader.varint_up_to(MAX_PAGE_BYTES as u64)? as usize;
@@ -148,7 +151,8 @@ mod tests {
     fn pages_come_back_through_chains_and_a_fresh_reader() {
         let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::new());
         let store = PageStore::open(Arc::clone(&backend)).unwrap();
-        let mut plain: Vec<u8> = (0..3000u32).flat_map(|i| i.wrapping_mul(2654435761).to_le_bytes()).collect();
+        let mut plain: Vec<u8> =
+            (0..3000u32).flat_map(|i| i.wrapping_mul(2654435761).to_le_bytes()).collect();
         let mut ids = Vec::new();
         for round in 0..40usize {
             plain[round * 7] ^= 0xff;

@@ -95,14 +95,19 @@ impl<'s> Staging<'s> {
     /// # Errors
     /// `Io` or `Unavailable`.
     pub fn recall(&self, features: &[&[u64]]) -> Result<Vec<Vec<u64>>> {
-        let keys: Vec<[u8; 5]> = features.iter().flat_map(|list| list.iter().map(|&f| recall::key(f))).collect();
+        let keys: Vec<[u8; 5]> =
+            features.iter().flat_map(|list| list.iter().map(|&f| recall::key(f))).collect();
         let borrowed: Vec<&[u8]> = keys.iter().map(<[u8; 5]>::as_slice).collect();
         let mut found = self.store.backend.multi_get(Space::Recall, &borrowed)?.into_iter();
         Ok(features
             .iter()
             .map(|list| {
-                let mut ids: Vec<u64> =
-                    found.by_ref().take(list.len()).flatten().flat_map(|value| recall::decode(&value)).collect();
+                let mut ids: Vec<u64> = found
+                    .by_ref()
+                    .take(list.len())
+                    .flatten()
+                    .flat_map(|value| recall::decode(&value))
+                    .collect();
                 ids.sort_unstable();
                 ids.dedup();
                 // An index entry may have outlived, in a crash, the chunk it names.

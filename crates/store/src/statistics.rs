@@ -43,7 +43,8 @@ impl EngramStore {
             files: versions.first().map_or(0, |v| v.files),
             logical_bytes: versions.first().map_or(0, |v| v.bytes),
             ingested_bytes: versions.iter().map(|v| v.bytes).sum(),
-            stored_bytes: self.0.backend.stored_bytes()? + self.0.mark.as_ref().map_or(0, |mark| mark.bytes()),
+            stored_bytes: self.0.backend.stored_bytes()?
+                + self.0.mark.as_ref().map_or(0, |mark| mark.bytes()),
             ..Stats::default()
         };
         let snapshot = self.0.backend.snapshot()?;

@@ -35,9 +35,10 @@ pub(crate) struct Inner {
 /// How to open a store.
 #[derive(Debug, Clone, Copy)]
 pub struct OpenOptions {
-    /// Memory for decoded chunks, in bytes. Default 48 MiB.
+    /// Memory for decoded chunks, in bytes. Default 40 MiB.
     pub cache_bytes: usize,
-    /// Memory for the database, in bytes. Default 48 MiB.
+    /// Memory for the database's caches and write buffers, in bytes. Default 16 MiB: chunks have a cache of their own,
+    /// and more made nothing faster.
     pub database_bytes: usize,
     /// What is frozen when the store is new; ignored when it exists.
     pub superblock: Superblock,
@@ -45,7 +46,7 @@ pub struct OpenOptions {
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { cache_bytes: 48 << 20, database_bytes: 48 << 20, superblock: Superblock::default() }
+        Self { cache_bytes: 40 << 20, database_bytes: 16 << 20, superblock: Superblock::default() }
     }
 }
 
@@ -81,14 +82,17 @@ impl EngramStore {
         use crate::backend::{RocksBackend, RocksOptions};
         let path = path.as_ref();
         let database = path.join("database");
-        if !create && !database.is_dir() {
-            return Err(Error::not_found(format!("there is no store at {}: ingest something first", path.display())));
-        }
         refuse_foreign(path, &database)?;
-        std::fs::create_dir_all(&database)
-            .map_err(|e| Error::io(format_args!("making the store {}", path.display()), e))?;
         let rocks = RocksOptions { memory_bytes: options.database_bytes, ..RocksOptions::default() };
-        let backend = RocksBackend::open(&database, &rocks)?;
+        let backend = match RocksBackend::open(&database, &rocks) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            Err(_) if create => RocksBackend::create(&database, &rocks)?,
+            Err(_) => {
+                let missing = format!("there is no store at {}: ingest something first", path.display());
+                return Err(Error::not_found(missing));
+            }
+            Ok(backend) => backend,
+        };
         Self::assemble(Arc::new(backend), options, Some(CommitMark::at(path)))
     }
 
@@ -180,7 +184,11 @@ impl EngramStore {
     pub fn version(&self, number: u64) -> Result<Version> {
         let newest = self.0.head().as_ref().map_or(0, |head| head.number);
         if number == 0 || number > newest {
-            let have = if newest == 0 { "the store is empty".to_owned() } else { format!("there are 1 to {newest}") };
+            let have = if newest == 0 {
+                "the store is empty".to_owned()
+            } else {
+                format!("there are 1 to {newest}")
+            };
             return Err(Error::not_found(format!("no version {number}: {have}")));
         }
         read_version(&*self.0.backend, number)
@@ -405,7 +413,11 @@ fn head_number(record: &[u8]) -> Result<u64> {
     let mut reader = Reader::new(unseal(Space::Meta, HEAD_KEY, record)?, "head record");
     let number = reader.varint()?;
     reader.finish()?;
-    if number == 0 { Err(Error::new(ErrorKind::Corrupt, "head record: it names no version")) } else { Ok(number) }
+    if number == 0 {
+        Err(Error::new(ErrorKind::Corrupt, "head record: it names no version"))
+    } else {
+        Ok(number)
+    }
 }
 
 fn seen_key(path: &[u8]) -> [u8; 8] {

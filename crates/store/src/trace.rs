@@ -77,7 +77,9 @@ impl Traces {
 /// The bytes of `piece` within its chunk's.
 pub(crate) fn bytes_of(plain: &[u8], piece: Piece) -> Result<&[u8]> {
     let range = piece.start as usize..(piece.start as usize).saturating_add(piece.len as usize);
-    plain.get(range).ok_or_else(|| Error::corrupt(format!("a piece reaches past the end of chunk {}", piece.chunk)))
+    plain
+        .get(range)
+        .ok_or_else(|| Error::corrupt(format!("a piece reaches past the end of chunk {}", piece.chunk)))
 }
 
 /// Pieces counted before they are turned into features: bounds memory.

@@ -164,13 +164,16 @@ impl Verification<'_> {
         }
         let mut closure = Vec::new();
         self.store.chunks.closure(id, &mut closure)?;
-        if closure.len() > usize::from(self.store.superblock.max_closure) || head.depth > self.store.superblock.max_depth {
+        if closure.len() > usize::from(self.store.superblock.max_closure)
+            || head.depth > self.store.superblock.max_depth
+        {
             return damaged("it needs more chunks than the store allows");
         }
         let Some(payload) = self.snapshot.get(Space::Payload, &id_key(id))? else {
             return damaged("it has no payload");
         };
-        if payload.len() as u64 != u64::from(head.coded_len) || Head::check_of(&payload) != head.payload_check {
+        if payload.len() as u64 != u64::from(head.coded_len) || Head::check_of(&payload) != head.payload_check
+        {
             return damaged("its payload is damaged");
         }
         if !ids_in(self.snapshot.get(Space::Name, name_key(&head.name))?.as_deref()).contains(&id) {
@@ -188,8 +191,7 @@ impl Verification<'_> {
         let mut features = Vec::new();
         features_of(plain, &mut features);
         features.retain(|&f| is_recall(f));
-        let mut keys: Vec<_> =
-            bottom_k(&features, RECALL_FEATURES).into_iter().map(recall::key).collect();
+        let mut keys: Vec<_> = bottom_k(&features, RECALL_FEATURES).into_iter().map(recall::key).collect();
         keys.sort_unstable();
         keys.dedup();
         let mut entries = 0;
@@ -208,7 +210,9 @@ impl Verification<'_> {
             self.report.versions += 1;
             match store.version(number) {
                 Ok(version) => {
-                    if let Err(error) = self.version(store, before.as_ref(), &version, &mut engram, &mut traces) {
+                    if let Err(error) =
+                        self.version(store, before.as_ref(), &version, &mut engram, &mut traces)
+                    {
                         self.found(error.within(format_args!("version {number}")));
                     }
                     before = Some(version);
@@ -283,7 +287,11 @@ impl Verification<'_> {
     }
 }
 
-fn each_piece(store: &EngramStore, file: &FileNode, visit: &mut dyn FnMut(Piece) -> Result<()>) -> Result<()> {
+fn each_piece(
+    store: &EngramStore,
+    file: &FileNode,
+    visit: &mut dyn FnMut(Piece) -> Result<()>,
+) -> Result<()> {
     let mut pieces = store.pieces(file);
     let mut offset = 0;
     while let Some((start, piece)) = pieces.at(offset)? {

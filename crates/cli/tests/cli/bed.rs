@@ -110,7 +110,8 @@ impl Answer {
 
     /// Standard output as exactly one JSON object.
     pub(crate) fn json(&self) -> Value {
-        let value: Value = serde_json::from_slice(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"));
+        let value: Value =
+            serde_json::from_slice(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"));
         assert!(value.is_object(), "{self:?}");
         value
     }

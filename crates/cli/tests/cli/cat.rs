@@ -13,7 +13,8 @@ fn every_range_is_exact() {
     bed.write("t/file", &content);
     bed.ok(&["ingest", "t"]);
     assert_eq!(bed.ok(&["cat", "t/file"]).stdout, content);
-    for (offset, length) in [(0, 1), (1, 65_536), (65_535, 2), (123_456, 300_000), (700_000, 1), (700_001, 1), (0, 0)]
+    for (offset, length) in
+        [(0, 1), (1, 65_536), (65_535, 2), (123_456, 300_000), (700_000, 1), (700_001, 1), (0, 0)]
     {
         let (o, l) = (offset.to_string(), length.to_string());
         let answer = bed.ok(&["cat", "t/file", "--offset", &o, "--length", &l]);

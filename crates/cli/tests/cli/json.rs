@@ -28,7 +28,10 @@ fn ingest_reports_what_it_did() {
     bed.write("t/b", "small");
     let report = bed.json(&["ingest", "t"]);
     assert_eq!(fields(&report), INGEST);
-    assert_eq!((&report["version"], &report["files"], &report["bytes"]), (&json!(1), &json!(2), &json!(200_005)));
+    assert_eq!(
+        (&report["version"], &report["files"], &report["bytes"]),
+        (&json!(1), &json!(2), &json!(200_005))
+    );
     let count = |name: &str| report[name].as_u64().unwrap();
     assert_eq!(count("chunks"), count("reused") + count("recalled") + count("verbatim"));
     assert!(report["seconds"].is_f64());
@@ -53,7 +56,10 @@ fn ls_hashes_are_those_of_b3sum() {
     for entry in [directory, a, empty] {
         assert_eq!(fields(entry), ["hash", "kind", "mode", "mtime", "path", "size", "version"]);
     }
-    assert_eq!((&directory["path"], &directory["kind"], &directory["hash"]), (&json!("t"), &json!("directory"), &Value::Null));
+    assert_eq!(
+        (&directory["path"], &directory["kind"], &directory["hash"]),
+        (&json!("t"), &json!("directory"), &Value::Null)
+    );
     assert_eq!(a["hash"], blake3::hash(&noise(1, 100_000)).to_hex().as_str());
     assert_eq!(empty["hash"], blake3::hash(b"").to_hex().as_str());
     assert_eq!((&a["kind"], &a["size"], &a["version"]), (&json!("file"), &json!(100_000), &json!(1)));
@@ -74,7 +80,10 @@ fn log_stats_verify_rm_and_extract_report() {
     let log = bed.json(&["log"]);
     let [second, first] = &log["versions"].as_array().unwrap()[..] else { panic!("{log}") };
     assert_eq!(fields(first), ["bytes", "files", "message", "parent", "time", "version"]);
-    assert_eq!((&first["parent"], &first["message"], &first["files"]), (&Value::Null, &json!("first"), &json!(1)));
+    assert_eq!(
+        (&first["parent"], &first["message"], &first["files"]),
+        (&Value::Null, &json!("first"), &json!(1))
+    );
     assert_eq!((&second["parent"], &second["message"], &second["bytes"]), (&json!(1), &json!(""), &json!(1)));
 
     assert_eq!(
@@ -96,7 +105,10 @@ fn log_stats_verify_rm_and_extract_report() {
     for arguments in [&["verify"][..], &["verify", "--deep"]] {
         let verified = bed.json(arguments);
         assert_eq!(fields(&verified), ["chunks", "errors", "files", "ok", "versions"]);
-        assert_eq!((&verified["ok"], &verified["errors"], &verified["versions"]), (&json!(true), &json!([]), &json!(2)));
+        assert_eq!(
+            (&verified["ok"], &verified["errors"], &verified["versions"]),
+            (&json!(true), &json!([]), &json!(2))
+        );
     }
     let extracted = bed.json(&["extract", "-o", "out"]);
     assert_eq!(
@@ -137,5 +149,8 @@ fn text_reports_are_for_people() {
     let verified = bed.ok(&["verify"]);
     assert!(verified.text().contains("all intact"), "{verified:?}");
     let extracted = bed.ok(&["extract", "-o", "out"]);
-    assert!(extracted.text().starts_with("version 1: 1 file, 1 directory restored to out\n"), "{extracted:?}");
+    assert!(
+        extracted.text().starts_with("version 1: 1 file, 1 directory restored to out\n"),
+        "{extracted:?}"
+    );
 }

@@ -4,6 +4,7 @@
 mod bed;
 mod cat;
 mod containment;
+mod damage;
 mod history;
 mod json;
 mod reread;

@@ -97,8 +97,12 @@ fn a_file_that_changes_while_it_is_read_is_named() {
     bed.write("t/quiet", "quiet");
     // Large enough that reading takes longer than the pauses of the writer.
     File::create(bed.path("t/busy")).unwrap().set_len(256 << 20).unwrap();
-    let mut child =
-        bed.command(&["ingest", "t"]).stderr(std::process::Stdio::piped()).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let mut child = bed
+        .command(&["ingest", "t"])
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
     let mut busy = File::options().append(true).open(bed.path("t/busy")).unwrap();
     let began = Instant::now();
     let status = loop {

@@ -214,12 +214,14 @@ fn trees_and_files_stay_beside_each_other() {
 #[test]
 fn excluded_paths_are_left_out_with_all_under_them() {
     let bed = Bed::new();
-    for name in ["t/a.o", "t/b/c.o", "t/b/c", "t/target/x", "t/b/target/y", "t/docs/a.pdf", "t/docs/b/c.pdf"] {
+    for name in ["t/a.o", "t/b/c.o", "t/b/c", "t/target/x", "t/b/target/y", "t/docs/a.pdf", "t/docs/b/c.pdf"]
+    {
         bed.write(name, name);
     }
     bed.ok(&["ingest", "t", "--exclude", "*.o", "--exclude", "target/", "--exclude", "docs/*.pdf"]);
     let listed = bed.json(&["ls"]);
-    let paths: Vec<_> = listed["entries"].as_array().unwrap().iter().map(|e| e["path"].as_str().unwrap()).collect();
+    let paths: Vec<_> =
+        listed["entries"].as_array().unwrap().iter().map(|e| e["path"].as_str().unwrap()).collect();
     assert_eq!(paths, ["t", "t/b", "t/b/c", "t/docs", "t/docs/b", "t/docs/b/c.pdf"]);
 }
 

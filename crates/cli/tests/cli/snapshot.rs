@@ -46,7 +46,9 @@ pub(crate) fn snapshot(root: &Path) -> BTreeMap<Vec<u8>, Seen> {
         let linked_to = linked.then(|| first.entry(metadata.ino()).or_insert(name.clone()).clone());
         let (kind, content) = match () {
             () if metadata.is_dir() => ("directory", Vec::new()),
-            () if metadata.is_symlink() => ("link", fs::read_link(&path).unwrap().into_os_string().into_vec()),
+            () if metadata.is_symlink() => {
+                ("link", fs::read_link(&path).unwrap().into_os_string().into_vec())
+            }
             () => ("file", hash(&path)),
         };
         let xattrs = xattr::list(&path).map(|names| {

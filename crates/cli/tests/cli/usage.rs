@@ -1,14 +1,22 @@
 //! Wrong usage is exit status 2, failure 1, and one line says what and what to do.
 
-use crate::bed::{Answer, Bed};
+use std::io::Write;
+use std::process::Stdio;
+
+use crate::bed::{Answer, Bed, noise};
 
 #[test]
 fn a_missing_store_is_one_clear_line() {
     let bed = Bed::new();
-    for verb in [&["log"][..], &["ls"], &["cat", "x"], &["extract", "-o", "o"], &["rm", "x"], &["verify"], &["stats"]] {
+    for verb in
+        [&["log"][..], &["ls"], &["cat", "x"], &["extract", "-o", "o"], &["rm", "x"], &["verify"], &["stats"]]
+    {
         let answer = bed.run(verb);
         let line = answer.line(1);
-        assert!(line.contains("there is no store at") && line.contains("ingest PATH` makes one"), "{answer:?}");
+        assert!(
+            line.contains("there is no store at") && line.contains("ingest PATH` makes one"),
+            "{answer:?}"
+        );
     }
     assert!(!bed.path("store").exists(), "looking makes no store");
 }
@@ -95,4 +103,31 @@ fn the_store_option_may_stand_anywhere() {
     bed.ok(&["-s", "elsewhere", "ingest", "t"]);
     bed.ok(&["ingest", "t", "--store", "elsewhere"]);
     assert_eq!(bed.json(&["log", "-s", "elsewhere"])["versions"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_store_in_use_is_one_clear_line() {
+    let bed = Bed::new();
+    bed.write("t/a", "a");
+    bed.ok(&["ingest", "t"]);
+    let mut holder = bed.command(&["ingest", "-", "--as", "stream"]);
+    let mut holder = holder.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut input = holder.stdin.take().unwrap();
+    // More than a pipe holds: once it is taken, the store is open.
+    input.write_all(&noise(1, 1 << 20)).unwrap();
+    let answer = bed.run(&["ingest", "t"]);
+    assert!(answer.line(1).contains("in use by another process"), "{answer:?}");
+    drop(input);
+    assert!(holder.wait().unwrap().success());
+    assert!(bed.ok(&["cat", "stream"]).stdout == noise(1, 1 << 20));
+}
+
+#[test]
+fn a_directory_of_someone_else_is_no_store() {
+    let bed = Bed::new();
+    bed.write("t/a", "a");
+    bed.write("mine/letter", "dear");
+    let answer = bed.run(&["-s", "mine", "ingest", "t"]);
+    assert!(answer.line(2).contains("mine is not a store"), "{answer:?}");
+    assert_eq!(std::fs::read_dir(bed.path("mine")).unwrap().count(), 1);
 }

@@ -56,7 +56,10 @@ impl<'s> StreamingDecoderBuilder<'s> {
         let size = entry.file().map(|file| file.size);
         let size = size.ok_or_else(|| Error::invalid(format!("`{shown}` is not a file")))?;
         if self.offset > size {
-            return Err(Error::invalid(format!("offset {} is past the end of `{shown}` ({size} bytes)", self.offset)));
+            return Err(Error::invalid(format!(
+                "offset {} is past the end of `{shown}` ({size} bytes)",
+                self.offset
+            )));
         }
         let end = self.max_bytes.map_or(size, |max| size.min(self.offset.saturating_add(max)));
         StreamingDecoder::window(self.store, &entry, self.offset, end)

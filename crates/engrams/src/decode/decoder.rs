@@ -51,7 +51,7 @@ impl DecodedChunk {
     fn part(&self, from: u64, to: u64) -> Self {
         let start = self.range.start + (from - self.offset) as usize;
         let range = start..start + (to - from) as usize;
-        Self { offset: from, plain: Plain::clone(&self.plain), range }
+        Self { offset: from, plain: self.plain.clone(), range }
     }
 }
 
@@ -84,7 +84,8 @@ impl StreamingDecoder {
 
     pub(super) fn window(store: &EngramStore, entry: &Entry, begin: u64, end: u64) -> Result<Self> {
         let file = entry.file();
-        let file = file.ok_or_else(|| Error::invalid(format!("`{}` is not a file", entry.path.escape_ascii())))?;
+        let file =
+            file.ok_or_else(|| Error::invalid(format!("`{}` is not a file", entry.path.escape_ascii())))?;
         Ok(Self {
             store: store.clone(),
             path: entry.path.clone(),
@@ -156,7 +157,8 @@ impl StreamingDecoder {
 
     fn load(&mut self) -> Result<DecodedChunk> {
         let found = self.pieces.at(self.position)?;
-        let (offset, piece) = found.ok_or_else(|| Error::corrupt("the chunk list ends before the file does"))?;
+        let (offset, piece) =
+            found.ok_or_else(|| Error::corrupt("the chunk list ends before the file does"))?;
         let plain = self.store.chunk(piece.chunk)?;
         let range = piece.start as usize..piece.start as usize + piece.len as usize;
         if plain.get(range.clone()).is_none() {
@@ -185,8 +187,8 @@ impl Seek for StreamingDecoder {
             SeekFrom::End(by) => self.end.checked_add_signed(by),
             SeekFrom::Current(by) => self.position.checked_add_signed(by),
         };
-        let position =
-            position.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "seek before the file's start"))?;
+        let position = position
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "seek before the file's start"))?;
         self.position = position;
         Ok(position)
     }

@@ -119,7 +119,8 @@ impl<'s> StreamingIngesterBuilder<'s> {
             return Err(Error::invalid("give one of chunk size, chunking and adaptive chunking"));
         }
         if let Some(average) = self.chunk_size {
-            let params = ChunkParams::from_average(average).map_err(|e| Error::invalid(e.to_string()).with_source(e))?;
+            let params = ChunkParams::from_average(average)
+                .map_err(|e| Error::invalid(e.to_string()).with_source(e))?;
             self.options.chunking = Some(Chunking::ContentDefined(params));
         }
         if let Some(bytes) = self.adaptive {

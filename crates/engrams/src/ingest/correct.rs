@@ -41,7 +41,10 @@ impl Prefix {
         match recalled.len() {
             0 => Self::None,
             1 => recalled.pop().map_or(Self::None, Self::One),
-            _ => Self::Joined(recalled.concat()),
+            _ => {
+                let bytes: Vec<&[u8]> = recalled.iter().map(|plain| &**plain).collect();
+                Self::Joined(bytes.concat())
+            }
         }
     }
 

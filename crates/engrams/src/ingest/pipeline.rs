@@ -90,7 +90,9 @@ impl Pipeline {
     fn end(&mut self) -> Result<Option<Version>> {
         self.sender = None;
         let Some(worker) = self.worker.take() else { return Err(over()) };
-        worker.join().unwrap_or_else(|_| Err(Error::new(ErrorKind::Io, "the ingest thread panicked: this is a bug")))
+        worker
+            .join()
+            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Io, "the ingest thread panicked: this is a bug")))
     }
 }
 

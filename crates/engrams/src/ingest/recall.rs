@@ -54,11 +54,10 @@ pub(crate) fn feasible(store: &EngramStore, ranked: &[Candidate], most: usize) -
         if candidate.head.depth >= limits.max_depth {
             continue;
         }
+        let mut own = vec![candidate.id];
+        store.closure(candidate.id, &mut own)?;
         let mut wider = closure.clone();
-        if !wider.contains(&candidate.id) {
-            wider.push(candidate.id);
-        }
-        store.closure(candidate.id, &mut wider)?;
+        wider.extend(own.into_iter().filter(|id| !closure.contains(id)));
         if wider.len() <= usize::from(limits.max_closure) {
             closure = wider;
             bases.push(candidate.clone());

@@ -58,7 +58,10 @@ impl StreamingIngester {
     /// Takes the file out for a step; it is put back only when the step succeeds.
     fn take(&mut self) -> Result<FileInHand> {
         self.file.take().ok_or_else(|| {
-            Error::invalid(format!("ingesting `{}` has failed before: begin another", self.path.escape_ascii()))
+            Error::invalid(format!(
+                "ingesting `{}` has failed before: begin another",
+                self.path.escape_ascii()
+            ))
         })
     }
 

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use engrams_core::{CorrectionPolicy, Dimension, bottom_k, encode, is_recall};
 use engrams_store::tree::{Node, Piece};
 use engrams_store::{
-    Draft, EngramStore, Entry, Error, ErrorKind, Head, NewChunk, Plain, RECALL_FEATURES, Result, STORED_VECTOR_BYTES,
-    Trace, Traces, Version,
+    Draft, EngramStore, Entry, Error, ErrorKind, Head, NewChunk, Plain, RECALL_FEATURES, Result,
+    STORED_VECTOR_BYTES, Trace, Traces, Version,
 };
 use rayon::prelude::*;
 
@@ -31,6 +31,8 @@ pub(crate) struct Worker {
     open: Option<OpenFile>,
     /// Files were put: what is cleared or replaced may be one of them.
     has_put: bool,
+    /// A directory, or nothing, is at this path and above it: the last one that was looked at.
+    good_parent: Option<Vec<u8>>,
     /// What the stream is expected to resemble next: the chunk after the last one's base.
     successor: Option<u64>,
 }
@@ -46,7 +48,8 @@ impl Worker {
     pub(crate) fn new(store: EngramStore, draft: Draft, settings: Settings, counts: Arc<Counts>) -> Self {
         let threshold = settings.correction_threshold;
         let policy = CorrectionPolicy::default();
-        let policy = CorrectionPolicy { root_gain: threshold, deep_gain: policy.deep_gain.min(threshold), ..policy };
+        let policy =
+            CorrectionPolicy { root_gain: threshold, deep_gain: policy.deep_gain.min(threshold), ..policy };
         Self {
             store,
             draft,
@@ -57,6 +60,7 @@ impl Worker {
             traces: Traces::default(),
             open: None,
             has_put: false,
+            good_parent: None,
             successor: None,
         }
     }
@@ -68,7 +72,11 @@ impl Worker {
     }
 
     /// Maps in parallel, when there is enough to do.
-    fn map<T: Sync, U: Send>(&self, items: &[T], work: impl Fn(&T) -> Result<U> + Send + Sync) -> Result<Vec<U>> {
+    fn map<T: Sync, U: Send>(
+        &self,
+        items: &[T],
+        work: impl Fn(&T) -> Result<U> + Send + Sync,
+    ) -> Result<Vec<U>> {
         if items.len() < 2 || self.settings.threads == 1 {
             return items.iter().map(work).collect();
         }
@@ -76,7 +84,8 @@ impl Worker {
             Some(pool) => pool,
             None => {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(self.settings.threads).build();
-                let pool = pool.map_err(|e| Error::new(ErrorKind::Io, "threads can't be started").with_source(e))?;
+                let pool =
+                    pool.map_err(|e| Error::new(ErrorKind::Io, "threads can't be started").with_source(e))?;
                 self.pool.get_or_init(|| pool)
             }
         };
@@ -103,7 +112,7 @@ impl Worker {
         let bases = self.recall(&ids, &novel, &sketches, recalled)?;
         let coded = self.correct(group, &novel, bases)?;
         for ((at, sketch), (coded, twin)) in novel.iter().zip(&sketches).zip(coded) {
-            let plain: Plain = group.bytes_of(&group.chunks[*at]).into();
+            let plain = Plain::copy_of(group.bytes_of(&group.chunks[*at]));
             self.count_novel(&coded, plain.len());
             let head = Head {
                 name: names[*at],
@@ -167,15 +176,22 @@ impl Worker {
     }
 
     /// Codes each novel chunk; tells whether it is a twin of its base.
-    fn correct(&self, group: &Group, novel: &[usize], bases: Vec<Vec<Candidate>>) -> Result<Vec<(Coded, bool)>> {
+    fn correct(
+        &self,
+        group: &Group,
+        novel: &[usize],
+        bases: Vec<Vec<Candidate>>,
+    ) -> Result<Vec<(Coded, bool)>> {
         let twins: Vec<bool> =
             bases.iter().map(|b| b.first().is_some_and(|base| base.distance < TWIN)).collect();
         let work: Vec<(usize, Vec<Candidate>)> = novel.iter().copied().zip(bases).collect();
-        let threads = if self.settings.threads == 0 { rayon::current_num_threads() } else { self.settings.threads };
+        let threads =
+            if self.settings.threads == 0 { rayon::current_num_threads() } else { self.settings.threads };
         let run = work.len().div_ceil(2 * threads).max(1);
         let runs: Vec<&[(usize, Vec<Candidate>)]> = work.chunks(run).collect();
         let coded = self.map(&runs, |run| {
-            let tasks = run.iter().map(|(at, bases)| self.task(group, *at, bases)).collect::<Result<Vec<_>>>()?;
+            let tasks =
+                run.iter().map(|(at, bases)| self.task(group, *at, bases)).collect::<Result<Vec<_>>>()?;
             code(&tasks, self.settings.compression, &self.policy)
         })?;
         Ok(coded.into_iter().flatten().zip(twins).collect())

@@ -71,7 +71,6 @@ fn collect(
 /// The file system has no extended attributes (here).
 pub(super) fn is_unsupported(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported
-        || Errno::from_io_error(error).is_some_and(|errno| {
-            errno == Errno::NOTSUP || errno == Errno::OPNOTSUPP || errno == Errno::NOSYS
-        })
+        || Errno::from_io_error(error)
+            .is_some_and(|errno| errno == Errno::NOTSUP || errno == Errno::OPNOTSUPP || errno == Errno::NOSYS)
 }

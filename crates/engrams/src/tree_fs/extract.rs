@@ -13,11 +13,12 @@ use rustix::io::Errno;
 use super::MAX_REPORTS;
 use super::destination::{Destination, look, open_directory};
 use super::publish::{Temporary, WriteError, check_free, exists, write_content};
+use super::restore;
 use super::selection::{ancestors, is_under, selection};
 use super::stat::{FileStat, Identity};
-use super::restore;
 use crate::{
-    Attributes, EngramStore, Entry, Error, ErrorKind, FileNode, Node, Result, StreamingDecoder, Tree, check_path,
+    Attributes, EngramStore, Entry, Error, ErrorKind, FileNode, Node, Result, StreamingDecoder, Tree,
+    check_path,
 };
 
 /// How a tree is restored.

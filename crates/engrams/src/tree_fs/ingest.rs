@@ -220,7 +220,13 @@ impl Ingest<'_> {
         Ok(())
     }
 
-    fn symlink(&mut self, directory: BorrowedFd<'_>, name: &[u8], path: &[u8], stat: &FileStat) -> Result<()> {
+    fn symlink(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        name: &[u8],
+        path: &[u8],
+        stat: &FileStat,
+    ) -> Result<()> {
         let target = match readlinkat(directory, name, Vec::new()) {
             Ok(target) => target,
             Err(rustix::io::Errno::NOENT) => return Ok(()),

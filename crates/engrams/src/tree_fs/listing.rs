@@ -55,9 +55,8 @@ impl Listing {
 
     fn sort(&mut self) {
         let bytes = &self.bytes;
-        self.names.sort_unstable_by(|a, b| {
-            compare((slice(bytes, a), a.directory), (slice(bytes, b), b.directory))
-        });
+        self.names
+            .sort_unstable_by(|a, b| compare((slice(bytes, a), a.directory), (slice(bytes, b), b.directory)));
     }
 
     /// The name at `index`; `None` behind the last one.

@@ -89,9 +89,8 @@ impl FileStat {
         if self.ctime > now {
             return None;
         }
-        let nanoseconds = |time: Timestamp| {
-            i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanoseconds)
-        };
+        let nanoseconds =
+            |time: Timestamp| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanoseconds);
         let age = u64::try_from(nanoseconds(now) - nanoseconds(self.ctime)).unwrap_or(u64::MAX);
         Some(SETTLED.saturating_sub(Duration::from_nanos(age)))
     }

@@ -145,9 +145,15 @@ fn what_is_no_file_or_directory_is_an_error_before_anything_is_cleared() {
     let mut tx = bed.begin();
     let options = TreeOptions::new();
     let kind = |result: crate::Result<TreeSummary>| result.unwrap_err().kind();
-    assert_eq!(kind(ingest_tree(&mut tx, &bed.path("none"), b"t", &options, &mut |_| {})), ErrorKind::NotFound);
+    assert_eq!(
+        kind(ingest_tree(&mut tx, &bed.path("none"), b"t", &options, &mut |_| {})),
+        ErrorKind::NotFound
+    );
     assert_eq!(kind(ingest_tree(&mut tx, &file, b"t", &options, &mut |_| {})), ErrorKind::Invalid);
-    assert_eq!(kind(ingest_tree(&mut tx, &bed.path("t"), b"../t", &options, &mut |_| {})), ErrorKind::Invalid);
+    assert_eq!(
+        kind(ingest_tree(&mut tx, &bed.path("t"), b"../t", &options, &mut |_| {})),
+        ErrorKind::Invalid
+    );
     let none = ingest_file(&mut tx, &bed.path("none"), b"x", &options, &mut |_| {}).unwrap_err();
     assert_eq!(none.kind(), ErrorKind::NotFound);
     let directory = ingest_file(&mut tx, &bed.path("t"), b"x", &options, &mut |_| {}).unwrap_err();

@@ -103,9 +103,8 @@ impl Walk {
         }
         let reopened = left.and_then(|left| openat(left, c"..", DIRECTORY, Mode::empty()).ok());
         // `..` of a directory that was moved meanwhile leads elsewhere.
-        above.handle = reopened.filter(|handle| {
-            fstat(handle).is_ok_and(|stat| FileStat::from(stat).identity == above.identity)
-        });
+        above.handle = reopened
+            .filter(|handle| fstat(handle).is_ok_and(|stat| FileStat::from(stat).identity == above.identity));
     }
 }
 
@@ -144,12 +143,8 @@ mod tests {
         }
         let (handle, identity) = open(root.path());
         let seen = all(&mut Walk::new(b"t", handle, identity).unwrap());
-        assert_eq!(
-            seen,
-            ["t/a-b", "t/a.d", "t/a.d/x", "t/a", "t/a/b-", "t/a/b", "t/a/b/c", "t/b", "t/z"]
-        );
-        let files: Vec<_> =
-            seen.into_iter().filter(|p| root.path().join(&p[2..]).is_file()).collect();
+        assert_eq!(seen, ["t/a-b", "t/a.d", "t/a.d/x", "t/a", "t/a/b-", "t/a/b", "t/a/b/c", "t/b", "t/z"]);
+        let files: Vec<_> = seen.into_iter().filter(|p| root.path().join(&p[2..]).is_file()).collect();
         assert!(files.is_sorted());
     }
 

@@ -17,10 +17,12 @@
 //!
 //! [`crate::conformance`] checks all of it that a process can check of itself; run it on your backend.
 
+mod faulty;
 mod memory;
 #[cfg(feature = "rocksdb")]
 mod rocksdb;
 
+pub use faulty::{Fault, FaultyBackend};
 pub use memory::MemoryBackend;
 #[cfg(feature = "rocksdb")]
 pub use rocksdb::{RocksBackend, RocksOptions};
@@ -86,8 +88,11 @@ pub trait Snapshot: Send {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>>;
 
     /// Keys from `range.from` (inclusive; empty: the first) to `range.to` (exclusive; `None`: the last).
-    fn scan<'a>(&'a self, space: Space, range: KeyRange<'a>)
-    -> Box<dyn Iterator<Item = Result<KeyValue>> + 'a>;
+    fn scan<'a>(
+        &'a self,
+        space: Space,
+        range: KeyRange<'a>,
+    ) -> Box<dyn Iterator<Item = Result<KeyValue>> + 'a>;
 }
 
 /// Which keys to scan, and in which order.

@@ -76,7 +76,9 @@ impl Head {
             0 => Coding::Raw,
             1 => Coding::Lz4,
             2 => Coding::Zstd,
-            other => return Err(Error::new(crate::ErrorKind::Unsupported, format!("unknown coding {other}"))),
+            other => {
+                return Err(Error::new(crate::ErrorKind::Unsupported, format!("unknown coding {other}")));
+            }
         };
         let count = u64::from(tag >> 4);
         if count > MAX_BASES || (count > 0 && coding != Coding::Zstd) {

@@ -7,6 +7,6 @@ mod wire;
 
 pub use head::{Coding, Head, STORED_VECTOR_BYTES};
 pub use superblock::{FORMAT_VERSION, Superblock};
-pub use version::Version;
 pub(crate) use version::MAX_MESSAGE_BYTES;
+pub use version::Version;
 pub(crate) use wire::{Reader, id_key, id_of_key, put_bytes, put_signed, put_varint, seal, unseal};

@@ -65,7 +65,9 @@ impl Superblock {
         if format == 0 || format > FORMAT_VERSION {
             return Err(Error::new(
                 ErrorKind::Unsupported,
-                format!("the store has format {format}, this release reads up to {FORMAT_VERSION}: use a newer one"),
+                format!(
+                    "the store has format {format}, this release reads up to {FORMAT_VERSION}: use a newer one"
+                ),
             ));
         }
         let mut size = || reader.varint_up_to(u64::from(Self::MAX_CHUNK_BYTES)).map(|v| v as usize);

@@ -56,10 +56,8 @@ impl Version {
             parent if parent < number => Some(parent),
             _ => return Err(reader.error("its parent is not older")),
         };
-        let time = Timestamp {
-            seconds: reader.signed()?,
-            nanoseconds: reader.varint_up_to(999_999_999)? as u32,
-        };
+        let time =
+            Timestamp { seconds: reader.signed()?, nanoseconds: reader.varint_up_to(999_999_999)? as u32 };
         let version = Self {
             number,
             parent,

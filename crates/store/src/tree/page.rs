@@ -112,7 +112,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<TreePage> {
         for _ in 0..count {
             get_path(&mut reader, &mut path, refs.is_empty())?;
             page = page.wrapping_add(reader.signed()? as u64);
-            let totals = Totals { entries: reader.varint()?, files: reader.varint()?, bytes: reader.varint()? };
+            let totals =
+                Totals { entries: reader.varint()?, files: reader.varint()?, bytes: reader.varint()? };
             refs.push(Ref { first: path.clone(), page, totals });
         }
         TreePage::Index { level, refs }
@@ -135,7 +136,8 @@ fn get_path(reader: &mut Reader<'_>, path: &mut Vec<u8>, first: bool) -> Result<
     }
     path.truncate(shared);
     path.extend_from_slice(suffix);
-    super::check_path(path).map_err(|e| Error::corrupt("tree page: it holds a path that is not allowed").with_source(e))
+    super::check_path(path)
+        .map_err(|e| Error::corrupt("tree page: it holds a path that is not allowed").with_source(e))
 }
 
 fn put_entry(out: &mut Vec<u8>, entry: &Entry, at: &mut Piece) {
@@ -191,10 +193,7 @@ fn get_entry(reader: &mut Reader<'_>, path: &[u8], at: &mut Piece) -> Result<Ent
         mode: reader.varint_up_to(0o7777)? as u32,
         uid: reader.u32()?,
         gid: reader.u32()?,
-        mtime: Timestamp {
-            seconds: reader.signed()?,
-            nanoseconds: reader.varint_up_to(999_999_999)? as u32,
-        },
+        mtime: Timestamp { seconds: reader.signed()?, nanoseconds: reader.varint_up_to(999_999_999)? as u32 },
         sparse: tag & SPARSE != 0,
         ..Attributes::default()
     };

@@ -8,12 +8,18 @@ use crate::page::PageStore;
 use crate::{Error, Result};
 
 /// The paths of one version.
-#[derive(Clone)]
 pub struct Tree {
     pages: Arc<PageStore>,
     root: TreeRoot,
     /// The leaf read last: neighbours are asked for together.
-    last: Arc<Mutex<Option<Leaf>>>,
+    last: Mutex<Option<Leaf>>,
+}
+
+impl Clone for Tree {
+    /// The clone remembers a leaf of its own: whoever has it walks elsewhere.
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.pages), self.root)
+    }
 }
 
 /// Where a tree begins.
@@ -43,7 +49,7 @@ pub(crate) type LeafRef = (Ref, Option<Vec<u8>>);
 
 impl Tree {
     pub(crate) fn new(pages: Arc<PageStore>, root: TreeRoot) -> Self {
-        Self { pages, root, last: Arc::default() }
+        Self { pages, root, last: Mutex::default() }
     }
 
     pub(crate) fn root(&self) -> TreeRoot {
@@ -72,7 +78,11 @@ impl Tree {
     /// `Corrupt` when a page on the way is damaged.
     pub fn get(&self, path: &[u8]) -> Result<Option<Entry>> {
         let Some(leaf) = self.leaf_of(path)? else { return Ok(None) };
-        Ok(leaf.entries.binary_search_by(|e| e.path.as_slice().cmp(path)).ok().map(|at| leaf.entries[at].clone()))
+        Ok(leaf
+            .entries
+            .binary_search_by(|e| e.path.as_slice().cmp(path))
+            .ok()
+            .map(|at| leaf.entries[at].clone()))
     }
 
     /// The entry at `prefix` and everything below it, in byte order of whole paths; everything when it is empty.
@@ -105,7 +115,10 @@ impl Tree {
             TreePage::Leaf(entries) if entries.first().is_some_and(|e| e.path == reference.first) => {
                 Ok(Leaf { reference, end, entries: Arc::new(entries) })
             }
-            _ => Err(Error::corrupt(format!("page {}: it is not the leaf that is expected there", reference.page))),
+            _ => Err(Error::corrupt(format!(
+                "page {}: it is not the leaf that is expected there",
+                reference.page
+            ))),
         }
     }
 
@@ -125,7 +138,9 @@ impl Tree {
         while id != 0 {
             match self.page(id)? {
                 TreePage::Leaf(_) => return Ok((level == 0).then_some(id)),
-                TreePage::Index { level: found, .. } if found <= level => return Ok((found == level).then_some(id)),
+                TreePage::Index { level: found, .. } if found <= level => {
+                    return Ok((found == level).then_some(id));
+                }
                 TreePage::Index { level: found, refs } if found < above => {
                     above = found;
                     let at = refs.partition_point(|r| r.first.as_slice() <= path).saturating_sub(1);
@@ -193,12 +208,18 @@ impl Leaves {
             };
             if level == 0 {
                 self.seek = None;
-                let end = self.stack.iter().rev().find_map(|(_, refs)| refs.last()).map(|next| next.first.clone());
+                let end =
+                    self.stack.iter().rev().find_map(|(_, refs)| refs.last()).map(|next| next.first.clone());
                 return Ok(Some((reference, end)));
             }
             match self.tree.page(reference.page)? {
                 TreePage::Index { level: found, refs } if found == level => self.push(level - 1, refs),
-                _ => return Err(Error::corrupt(format!("page {}: its level does not descend", reference.page))),
+                _ => {
+                    return Err(Error::corrupt(format!(
+                        "page {}: its level does not descend",
+                        reference.page
+                    )));
+                }
             }
         }
         Ok(None)

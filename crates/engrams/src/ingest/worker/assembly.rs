@@ -32,7 +32,13 @@ impl Worker {
     }
 
     /// Gives the open file the bytes `range` of the group's data, which lie in this chunk.
-    fn extend(&mut self, group: &Group, chunk: &RawChunk, id: u64, range: std::ops::Range<usize>) -> Result<()> {
+    fn extend(
+        &mut self,
+        group: &Group,
+        chunk: &RawChunk,
+        id: u64,
+        range: std::ops::Range<usize>,
+    ) -> Result<()> {
         let Some(open) = &mut self.open else { return Ok(()) };
         if range.is_empty() {
             return Ok(());
@@ -153,17 +159,29 @@ impl Worker {
     }
 
     /// Refuses a path below something that is no directory, and a file where a directory has entries.
-    fn check_place(&self, path: &[u8], is_leaf: bool) -> Result<()> {
+    fn check_place(&mut self, path: &[u8], is_leaf: bool) -> Result<()> {
         let show = |path: &[u8]| path.escape_ascii().to_string();
-        for (at, _) in path.iter().enumerate().filter(|(_, b)| **b == b'/') {
-            let above = self.draft.get(&path[..at])?;
-            if above.is_some_and(|above| !matches!(above.node, Node::Directory)) {
-                let above = show(&path[..at]);
-                return Err(Error::invalid(format!("`{}` lies below `{above}`, which is no directory", show(path))));
+        let parent = path.iter().rposition(|&b| b == b'/').map(|at| &path[..at]);
+        if let Some(parent) = parent.filter(|&parent| self.good_parent.as_deref() != Some(parent)) {
+            let ends = parent.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| at);
+            for above in ends.chain([parent.len()]).map(|end| &parent[..end]) {
+                if self.draft.get(above)?.is_some_and(|entry| !matches!(entry.node, Node::Directory)) {
+                    let (path, above) = (show(path), show(above));
+                    return Err(Error::invalid(format!(
+                        "`{path}` lies below `{above}`, which is no directory"
+                    )));
+                }
             }
+            self.good_parent = Some(parent.to_vec());
         }
-        if is_leaf && self.draft.has_below(path)? {
-            return Err(Error::invalid(format!("`{}` is a directory that is not empty: remove it first", show(path))));
+        if is_leaf {
+            if self.draft.has_below(path)? {
+                return Err(Error::invalid(format!(
+                    "`{}` is a directory that is not empty: remove it first",
+                    show(path)
+                )));
+            }
+            self.good_parent = self.good_parent.take().filter(|good| !good.starts_with(path));
         }
         Ok(())
     }

@@ -72,7 +72,8 @@ fn a_link_from_the_store_is_not_walked_through() {
     let target = outside.as_os_str().as_encoded_bytes().to_vec();
     let link = Entry { node: Node::Symlink(target), ..renamed(&entry, b"a") };
     let directory = Entry { node: Node::Directory, ..renamed(&entry, b"a/d") };
-    let failed = restore_all(&store, &dest, &[link, renamed(&entry, b"a/b"), directory, renamed(&entry, b"a/d/e")]);
+    let failed =
+        restore_all(&store, &dest, &[link, renamed(&entry, b"a/b"), directory, renamed(&entry, b"a/d/e")]);
     let paths: Vec<_> = failed.iter().map(|failed| failed.path.as_slice()).collect();
     assert_eq!(paths, [&b"a/b"[..], b"a/d"], "what lies under a failed directory is not tried: {failed:?}");
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
@@ -97,13 +98,16 @@ fn a_hard_link_group_never_lends_other_content() {
     let attributes = Attributes { hard_link: Some(b"a".to_vec()), ..entry.attributes.clone() };
     let one = Entry { attributes: attributes.clone(), ..renamed(&entry, b"a") };
     let same = Entry { attributes: attributes.clone(), ..renamed(&entry, b"b") };
-    let node = FileNode { size: 0, hash: *blake3::hash(b"").as_bytes(), content: crate::Content::Inline(Vec::new()) };
+    let node = FileNode {
+        size: 0,
+        hash: *blake3::hash(b"").as_bytes(),
+        content: crate::Content::Inline(Vec::new()),
+    };
     let other = Entry { attributes, node: Node::File(node), ..renamed(&entry, b"c") };
     let failed = restore_all(&store, bed.path(), &[one, same, other]);
     assert!(failed.is_empty(), "{failed:?}");
-    let inode = |name: &str| {
-        std::os::unix::fs::MetadataExt::ino(&fs::metadata(bed.path().join(name)).unwrap())
-    };
+    let inode =
+        |name: &str| std::os::unix::fs::MetadataExt::ino(&fs::metadata(bed.path().join(name)).unwrap());
     assert_eq!(inode("a"), inode("b"));
     assert_ne!(inode("a"), inode("c"));
     assert_eq!(fs::read(bed.path().join("c")).unwrap(), b"");

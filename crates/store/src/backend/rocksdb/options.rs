@@ -50,7 +50,7 @@ pub(super) fn placement(space: Space) -> (&'static str, Option<u8>) {
 const MIB: usize = 1 << 20;
 
 /// Tables kept open at once: their readers are memory outside the caches, about 10 KiB each.
-const OPEN_FILES: i32 = 256;
+const OPEN_FILES: i32 = 24;
 
 /// The options of the database and of each column family.
 pub(super) fn tuned(options: &RocksOptions, create: bool) -> (Options, Vec<ColumnFamilyDescriptor>) {
@@ -99,6 +99,10 @@ fn database(options: &RocksOptions, create: bool, buffers: usize) -> Options {
     database.set_max_background_jobs(2);
     database.set_max_subcompactions(1);
     database.set_bytes_per_sync(MIB as u64);
+    // Per file being merged or written: with the defaults (2 and 1 MiB) a merge of the index takes more memory than
+    // all caches.
+    database.set_compaction_readahead_size(128 << 10);
+    database.set_writable_file_max_buffer_size(256 << 10);
     database.set_max_manifest_file_size(16 << 10);
     database.set_skip_stats_update_on_db_open(true);
     database.set_stats_dump_period_sec(0);
