@@ -17,8 +17,8 @@ use arbitrary::Arbitrary;
 use engrams::store::backend::MemoryBackend;
 use engrams::store::{Backend, Batch, Durability, Space, Superblock};
 use engrams::{
-    Attributes, ChunkParams, Compression, EngramStore, ErrorKind, IngestOptions, OpenOptions, StreamingDecoder,
-    Transaction, VerifyOptions,
+    Attributes, ChunkParams, Compression, EngramStore, ErrorKind, IngestOptions, OpenOptions,
+    StreamingDecoder, Transaction, VerifyOptions,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -73,13 +73,14 @@ fn contents(version: u64) -> BTreeMap<&'static str, Vec<u8>> {
 fn settings() -> (OpenOptions, IngestOptions) {
     let chunks = ChunkParams::new(64, 256, 1024).expect("within the limits");
     let superblock = Superblock { chunks, group: 4, ..Superblock::default() };
-    let open = OpenOptions { cache_bytes: 1 << 16, superblock, ..OpenOptions::default() };
+    let open = OpenOptions { cache_bytes: 1 << 20, superblock, ..OpenOptions::default() };
     let ingest = IngestOptions { threads: 1, compression: Compression::Zstd(1), ..IngestOptions::default() };
     (open, ingest)
 }
 
 fn ingest(store: &EngramStore, contents: &BTreeMap<&'static str, Vec<u8>>) -> engrams::Result<u64> {
-    let attributes = Attributes { mode: 0o644, xattrs: vec![(b"user.x".into(), b"y".into())], ..Default::default() };
+    let attributes =
+        Attributes { mode: 0o644, xattrs: vec![(b"user.x".into(), b"y".into())], ..Default::default() };
     let mut transaction = Transaction::begin(store, &settings().1)?;
     transaction.put_directory(b"a", attributes.clone())?;
     transaction.put_symlink(b"l", b"../a", attributes.clone())?;
@@ -94,7 +95,8 @@ fn good() -> &'static [Record] {
     static RECORDS: OnceLock<Vec<Record>> = OnceLock::new();
     RECORDS.get_or_init(|| {
         let backend = Arc::new(MemoryBackend::new());
-        let store = EngramStore::with_backend(backend.clone(), &settings().0).expect("an empty backend opens");
+        let store =
+            EngramStore::with_backend(backend.clone(), &settings().0).expect("an empty backend opens");
         for version in 1..=2 {
             assert_eq!(ingest(&store, &contents(version)).expect("a good store takes files"), version);
         }
@@ -147,13 +149,14 @@ fn page(key: &[u8], plain: &[u8]) -> Vec<u8> {
     let check = blake3::Hasher::new().update(key).update(plain).finalize();
     record.extend_from_slice(&check.as_bytes()[..8]);
     record.extend_from_slice(plain);
-    record
+    seal(Space::Page, key, &record)
 }
 
 /// The plain bytes of a good page record.
 fn plain_page(records: &[Record], key: &[u8]) -> Option<Vec<u8>> {
     let (_, _, record) = records.iter().find(|(space, found, _)| *space == Space::Page && found == key)?;
-    let (&depth, mut rest) = record.split_first()?;
+    // Without its seal.
+    let (&depth, mut rest) = record.get(..record.len().checked_sub(4)?)?.split_first()?;
     let len = varint(&mut rest)? as usize;
     let mut prefix = Vec::new();
     let mut raw = false;
@@ -237,7 +240,11 @@ fn apply(edits: Vec<Edit>) -> (Vec<(Space, Vec<u8>, Option<Vec<u8>>)>, bool) {
                     1 => (Space::Head, key.clone(), Some(seal(Space::Head, &key, &content))),
                     2 => (Space::Version, key.clone(), Some(seal(Space::Version, &key, &content))),
                     3 => (Space::Meta, b"head".to_vec(), Some(seal(Space::Meta, b"head", &content))),
-                    4 => (Space::Meta, b"superblock".to_vec(), Some(seal(Space::Meta, b"superblock", &content))),
+                    4 => (
+                        Space::Meta,
+                        b"superblock".to_vec(),
+                        Some(seal(Space::Meta, b"superblock", &content)),
+                    ),
                     _ => (Space::Payload, key, Some(content)),
                 }
             }
@@ -296,8 +303,12 @@ fuzz_target!(|edits: Vec<Edit>| {
         if let Ok(store) = EngramStore::with_backend(backend, &open) {
             for (path, content) in next {
                 match read(&store, path, version) {
-                    Ok(found) => assert!(forged || found == content, "wrong bytes in `{path}` after an ingest"),
-                    Err(error) => assert!(forged || error.kind() != ErrorKind::NotFound, "`{path}` is gone: {error}"),
+                    Ok(found) => {
+                        assert!(forged || found == content, "wrong bytes in `{path}` after an ingest")
+                    }
+                    Err(error) => {
+                        assert!(forged || error.kind() != ErrorKind::NotFound, "`{path}` is gone: {error}")
+                    }
                 }
             }
         }

@@ -13,8 +13,8 @@ use arbitrary::Arbitrary;
 use engrams::store::backend::{Fault, FaultyBackend, MemoryBackend, Snapshot};
 use engrams::store::{Backend, Batch, Durability, Space, Superblock};
 use engrams::{
-    Attributes, ChunkParams, Compression, EngramStore, Error, ErrorKind, IngestOptions, Node, OpenOptions, Result,
-    StreamingDecoder, Transaction, VerifyOptions,
+    Attributes, ChunkParams, Compression, EngramStore, Error, ErrorKind, IngestOptions, Node, OpenOptions,
+    Result, StreamingDecoder, Transaction, VerifyOptions,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -29,20 +29,40 @@ struct Input {
 
 #[derive(Debug, Arbitrary)]
 enum Operation {
-    PutFile { path: u8, mode: u8, content: Content },
+    PutFile {
+        path: u8,
+        mode: u8,
+        content: Content,
+    },
     /// The reader fails after all of the content.
-    FailFile { path: u8, content: Content },
-    PutDirectory { path: u8, mode: u8 },
-    PutSymlink { path: u8, target: u8 },
+    FailFile {
+        path: u8,
+        content: Content,
+    },
+    PutDirectory {
+        path: u8,
+        mode: u8,
+    },
+    PutSymlink {
+        path: u8,
+        target: u8,
+    },
     /// 0: everything.
-    Clear { path: u8 },
-    Keep { path: u8 },
+    Clear {
+        path: u8,
+    },
+    Keep {
+        path: u8,
+    },
     Sync,
     Commit,
     GiveUp,
     Reopen,
     /// Somebody else changes one path and commits, while the transaction is under way.
-    Other { path: u8, content: Option<Content> },
+    Other {
+        path: u8,
+        content: Option<Content>,
+    },
 }
 
 /// A content by recipe: a few bytes of input make many bytes of files that resemble each other.
@@ -63,15 +83,17 @@ impl Content {
         };
         // Seed 0 is text of a kind, the others are noise.
         let plain = self.seed.is_multiple_of(4);
-        let mut bytes: Vec<u8> =
-            (0..self.len % 9000).map(|_| if plain { b"abc \n"[usize::from(next() % 5)] } else { next() }).collect();
+        let mut bytes: Vec<u8> = (0..self.len % 9000)
+            .map(|_| if plain { b"abc \n"[usize::from(next() % 5)] } else { next() })
+            .collect();
         let at = usize::from(self.edit_at) % (bytes.len() + 1);
         bytes.splice(at..at, self.edit.iter().copied());
         bytes
     }
 }
 
-const PATHS: [&str; 12] = ["a", "a/b", "a/b/c", "a/b/d", "a-", "b", "b/x", "b/y", "b/y/z", "c", "c/\u{ff}", "d"];
+const PATHS: [&str; 12] =
+    ["a", "a/b", "a/b/c", "a/b/d", "a-", "b", "b/x", "b/y", "b/y/z", "c", "c/\u{ff}", "d"];
 
 fn path(index: u8) -> &'static str {
     PATHS[usize::from(index) % PATHS.len()]
@@ -170,7 +192,7 @@ const MINIMUM: usize = 64;
 fn open(backend: &Arc<MemoryBackend>, write: Option<u64>) -> EngramStore {
     let chunks = ChunkParams::new(MINIMUM, 256, 1024).expect("within the limits");
     let superblock = Superblock { chunks, group: 4, max_depth: 3, max_closure: 5, ..Superblock::default() };
-    let options = OpenOptions { cache_bytes: 1 << 14, superblock, ..OpenOptions::default() };
+    let options = OpenOptions { cache_bytes: 1 << 20, superblock, ..OpenOptions::default() };
     let faulty = FaultyBackend::new(Shared(Arc::clone(backend)), Fault { write, ..Fault::default() });
     EngramStore::with_backend(Arc::new(faulty), &options).expect("what was written can be opened")
 }
@@ -378,7 +400,10 @@ impl Bed {
         assert!(found == content, "wrong bytes in `{path}` of version {number}");
         let middle = content.len() / 3;
         decoder.seek(SeekFrom::Start(middle as u64)).expect("it can be sought");
-        assert!(decoder.read_n_bytes(500).expect("it can be read") == content[middle..content.len().min(middle + 500)]);
+        assert!(
+            decoder.read_n_bytes(500).expect("it can be read")
+                == content[middle..content.len().min(middle + 500)]
+        );
     }
 }
 

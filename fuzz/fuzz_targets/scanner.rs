@@ -26,7 +26,8 @@ fn chunking(input: &Input) -> Chunking {
     } else {
         let average = 256_usize << (input.average_log % 6);
         let minimum = 64 + usize::from(input.minimum) % (average - 64);
-        ChunkParams::new(minimum, average, average + 1 + usize::from(input.above)).map(Chunking::ContentDefined)
+        ChunkParams::new(minimum, average, average + 1 + usize::from(input.above))
+            .map(Chunking::ContentDefined)
     };
     chunking.expect("within the limits")
 }
@@ -42,7 +43,8 @@ fn scan(chunking: Chunking, data: &[u8], pieces: &[u16], forced: &[usize]) -> Ve
         chunks.push((len, features));
     };
     let last = pieces.last().copied().unwrap_or(u16::MAX);
-    let mut sizes = pieces.iter().copied().chain(std::iter::repeat(last)).map(|size| usize::from(size).max(1));
+    let mut sizes =
+        pieces.iter().copied().chain(std::iter::repeat(last)).map(|size| usize::from(size).max(1));
     let mut forced = forced.iter().copied().peekable();
     let mut at = 0;
     while at < data.len() {
@@ -76,7 +78,14 @@ fuzz_target!(|bytes: &[u8]| {
     let data = bytes.take_rest().repeat(1 + usize::from(input.repeat % 16));
     let chunking = chunking(&input);
     let mut at = 0;
-    let forced: Vec<usize> = input.forced.iter().map(|by| { at += 1 + usize::from(*by); at }).collect();
+    let forced: Vec<usize> = input
+        .forced
+        .iter()
+        .map(|by| {
+            at += 1 + usize::from(*by);
+            at
+        })
+        .collect();
 
     let whole = scan(chunking, &data, &[], &forced);
     assert_eq!(whole, scan(chunking, &data, &input.pieces, &forced), "pieces make a difference");

@@ -228,17 +228,8 @@ impl Transaction {
             return Ok(len > 0);
         }
         // Until it is known whether the file is cut by itself, its bytes wait here.
-        let old = file.held.len();
-        file.held.resize(self.alone_from, 0);
-        let read = loop {
-            match reader.read(&mut file.held[old..]) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => break other,
-            }
-        };
-        let room = self.alone_from - old;
-        file.held.truncate(old + read.as_ref().map_or(0, |&len| len.min(room)));
-        let more = read.map_err(Trouble::Reader)? > 0;
+        let room = (self.alone_from - file.held.len()) as u64;
+        let more = reader.take(room).read_to_end(&mut file.held).map_err(Trouble::Reader)? > 0;
         if file.held.len() == self.alone_from {
             self.release(file, true).map_err(Trouble::Ours)?;
         }

@@ -198,8 +198,10 @@ mod tests {
     fn a_prefix_that_looks_like_a_dictionary_is_only_bytes() {
         let mut prefix = vec![0x37, 0xA4, 0x30, 0xEC];
         prefix.extend((0..5000u32).flat_map(|i| i.to_le_bytes()));
-        let coded = Encoder::new(Compression::default()).unwrap().correction(&prefix, &prefix).unwrap();
-        assert!(coded.len() < 100);
-        assert_eq!(decode(Coding::Zstd, &coded, &prefix, prefix.len()).unwrap(), prefix);
+        // Another buffer: zstd does not use a prefix that overlaps the bytes to code.
+        let plain = prefix.clone();
+        let coded = Encoder::new(Compression::default()).unwrap().correction(&plain, &prefix).unwrap();
+        assert!(coded.len() < 100, "{} bytes", coded.len());
+        assert_eq!(decode(Coding::Zstd, &coded, &prefix, plain.len()).unwrap(), plain);
     }
 }

@@ -6,7 +6,8 @@ use engrams_core::{Dimension, Engram};
 
 use crate::format::{MAX_MESSAGE_BYTES, Version, id_key};
 use crate::store::{EngramStore, HEAD_KEY, Inner, head_record};
-use crate::tree::{Changes, Entry, Timestamp, Tree, TreeRoot, apply, difference, merge};
+use crate::trace::{FileTally, Traces};
+use crate::tree::{Changes, EachChange, Entry, Merge, Timestamp, Tree, TreeRoot, apply, difference, merge};
 use crate::{Batch, Durability, Error, Result, Space};
 
 /// Changes to the tree of one version, not yet visible to anyone.
@@ -152,10 +153,7 @@ impl Draft {
     ///
     /// # Errors
     /// What `visit` returns; `Corrupt` when a page is damaged.
-    pub fn each_change(
-        &mut self,
-        visit: &mut dyn FnMut(Option<&Entry>, Option<&Entry>) -> Result<()>,
-    ) -> Result<()> {
+    pub fn each_change(&mut self, visit: &mut EachChange<'_>) -> Result<()> {
         self.settle()?;
         difference(&self.base_tree, &self.tree, visit)
     }
@@ -175,6 +173,7 @@ impl Draft {
         self.settle()?;
         let store = Arc::clone(&self.store);
         let mut head = store.head();
+        let mut change = self.engram;
         let number = head.as_ref().map_or(0, |head| head.number) + 1;
         let tree = if number == self.provisional {
             self.tree.root()
@@ -183,13 +182,31 @@ impl Draft {
                 Arc::clone(&store.pages),
                 head.as_ref().map_or_else(TreeRoot::default, TreeRoot::of),
             );
-            merge(&self.base_tree, &newest, &self.tree, self.provisional, number)?.root()
+            let sides = Merge {
+                base: &self.base_tree,
+                head: &newest,
+                ours: &self.tree,
+                provisional: self.provisional,
+                number,
+            };
+            let mut traces = Traces::default();
+            // What both changed alike is counted in the newest version already.
+            let tree = merge(sides, &mut |old, new| {
+                let (old, new) = (old.and_then(Entry::file), new.and_then(Entry::file));
+                let mut tally = FileTally::new(Arc::clone(&store), new);
+                if let Some(old) = old {
+                    tally.push_all(&mut traces, old)?;
+                }
+                change.merge(&tally.finish(&mut traces)?);
+                Ok(())
+            })?;
+            tree.root()
         };
         let mut engram = match &*head {
             Some(head) => store.engram(head)?,
             None => Engram::new(Dimension::ENGRAM),
         };
-        engram.merge(&self.engram);
+        engram.merge(&change);
         let version = Version {
             number,
             parent: head.as_ref().map(|head| head.number),

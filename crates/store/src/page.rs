@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lru::LruCache;
 
+use crate::backend::KeyRange;
 use crate::codec::{self, Compression, Encoder};
-use crate::format::{Coding, Reader, id_key, id_of_key, put_varint};
+use crate::format::{Coding, Reader, id_key, id_of_key, put_varint, seal, unseal};
 use crate::{Backend, Batch, Durability, Error, Result, Space};
 
 /// Longest plain page, in bytes: bounds what a record can make a reader allocate.
@@ -35,7 +36,7 @@ struct Page {
 impl PageStore {
     /// Pages of `backend`; new ids come after every id staged so far, published or not.
     pub(crate) fn open(backend: Arc<dyn Backend>) -> Result<Self> {
-        let next = last_id(&*backend, Space::Page)?.map_or(1, |last| last + 1);
+        let next = next_id(&*backend, Space::Page)?;
         Ok(Self { backend, next: AtomicU64::new(next), cache: Mutex::new(LruCache::new(CACHED_PAGES)) })
     }
 
@@ -78,7 +79,7 @@ impl PageStore {
             }
         };
         let mut batch = Batch::new();
-        batch.put(Space::Page, id_key(id), out);
+        batch.put(Space::Page, id_key(id), seal(Space::Page, &id_key(id), out));
         self.backend.write(batch, Durability::Staged)?;
         self.keep(id, Page { plain: plain.into(), depth });
         Ok(id)
@@ -101,7 +102,7 @@ impl PageStore {
     fn read(&self, id: u64, allowed: u8) -> Result<Page> {
         let record =
             self.backend.get(Space::Page, &id_key(id))?.ok_or_else(|| Error::corrupt("it is missing"))?;
-        let mut reader = Reader::new(&record, "page record");
+        let mut reader = Reader::new(unseal(Space::Page, &id_key(id), &record)?, "page record");
         let depth = reader.u8()?;
         let len = reader.varint_up_to(MAX_PAGE_BYTES as u64)? as usize;
         let (coding, prefix) = if depth == 0 {
@@ -134,12 +135,21 @@ fn check(id: u64, plain: &[u8]) -> [u8; 8] {
     [a, b, c, d, e, f, g, h]
 }
 
-/// The largest id of `space`.
-pub(crate) fn last_id(backend: &dyn Backend, space: Space) -> Result<Option<u64>> {
+/// Ids stay below this, so that counting them never overflows.
+const MAX_ID: u64 = 1 << 56;
+
+/// The id after the largest one of `space`; 1 when it is empty.
+///
+/// # Errors
+/// `Corrupt` when that id is none a store could have reached.
+pub(crate) fn next_id(backend: &dyn Backend, space: Space) -> Result<u64> {
     let snapshot = backend.snapshot()?;
-    let range = crate::backend::KeyRange { descending: true, ..Default::default() };
-    let last = snapshot.scan(space, range).next().transpose()?;
-    last.map(|(key, _)| id_of_key(space, &key)).transpose()
+    let range = KeyRange { descending: true, ..KeyRange::default() };
+    let Some(last) = snapshot.scan(space, range).next().transpose()? else { return Ok(1) };
+    match id_of_key(space, &last.0)? {
+        last if last < MAX_ID => Ok(last + 1),
+        last => Err(Error::corrupt(format!("{space:?} record {last} is out of range"))),
+    }
 }
 
 #[cfg(test)]

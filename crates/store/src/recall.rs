@@ -28,16 +28,25 @@ pub(crate) fn encode(ids: &[u64]) -> Vec<u8> {
 
 /// Reads what [`encode`] wrote. The index is a hint: a list that makes no sense is an empty one.
 pub(crate) fn decode(value: &[u8]) -> Vec<u64> {
+    parse(value).unwrap_or_default()
+}
+
+/// Reads what [`encode`] wrote, and nothing else.
+pub(crate) fn parse(value: &[u8]) -> Result<Vec<u64>> {
     let mut reader = Reader::new(value, "recall entry");
     let mut ids: Vec<u64> = Vec::new();
-    let mut read = || -> Result<()> {
-        while !reader.is_empty() && ids.len() < RECENT {
-            let number = reader.varint()?;
-            ids.push(ids.last().map_or(number, |above| above.wrapping_sub(number)));
+    while !reader.is_empty() {
+        let number = reader.varint()?;
+        let id = match ids.last() {
+            Some(above) => above.checked_sub(number).filter(|_| number > 0),
+            None => Some(number),
+        };
+        ids.push(id.ok_or_else(|| reader.error("its ids do not descend"))?);
+        if ids.len() > RECENT {
+            return Err(reader.error("it is too long"));
         }
-        Ok(())
-    };
-    if read().is_ok() { ids } else { Vec::new() }
+    }
+    Ok(ids)
 }
 
 /// `ids` with `id` in front, no longer than [`RECENT`].

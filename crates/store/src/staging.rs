@@ -9,7 +9,7 @@ use std::sync::{Arc, MutexGuard};
 use crate::chunk::Plain;
 use crate::format::{Head, id_key, put_varint};
 use crate::store::Inner;
-use crate::{Batch, Durability, Reader, Result, Space, recall};
+use crate::{Batch, Durability, ErrorKind, Reader, Result, Space, recall};
 
 /// What the store keeps of ids: guarded by the staging lock.
 pub(crate) struct Ids {
@@ -27,6 +27,8 @@ pub struct Staging<'s> {
     batch: Batch,
     names: HashMap<[u8; 32], u64>,
     recall: HashMap<[u8; 5], Vec<u64>>,
+    /// For the caches, once they are written.
+    staged: Vec<(u64, Head, Plain)>,
 }
 
 /// A chunk to be stored.
@@ -45,15 +47,22 @@ pub struct NewChunk<'a> {
 
 impl<'s> Staging<'s> {
     pub(crate) fn new(store: &'s Inner, ids: MutexGuard<'s, Ids>) -> Self {
-        Self { store, ids, batch: Batch::new(), names: HashMap::new(), recall: HashMap::new() }
+        Self {
+            store,
+            ids,
+            batch: Batch::new(),
+            names: HashMap::new(),
+            recall: HashMap::new(),
+            staged: Vec::new(),
+        }
     }
 
     /// For each name the id of the chunk that has it, if stored.
     ///
     /// # Errors
-    /// `Io`, `Unavailable`, or `Corrupt` when a head is damaged.
+    /// `Io` or `Unavailable`.
     pub fn find(&self, names: &[[u8; 32]]) -> Result<Vec<Option<u64>>> {
-        let keys: Vec<&[u8]> = names.iter().map(|name| name_key(name)).collect();
+        let keys: Vec<&[u8]> = names.iter().map(name_key).collect();
         let found = self.store.backend.multi_get(Space::Name, &keys)?;
         names.iter().zip(found).map(|(name, value)| self.among(name, &ids_in(value.as_deref()))).collect()
     }
@@ -62,13 +71,12 @@ impl<'s> Staging<'s> {
         for &id in ids {
             let leftover = (self.ids.leftover_start..self.ids.leftover_end).contains(&id);
             match self.store.chunks.head(id) {
-                Ok(head) if head.name == *name => {
-                    // A crash may have kept this entry and lost what it points to.
-                    if !leftover || self.store.chunks.plain(id).is_ok() {
-                        return Ok(Some(id));
-                    }
+                // A crash may have kept the entry of a leftover and lost what it points to.
+                Ok(head) if head.name == *name && (!leftover || self.store.chunks.plain(id).is_ok()) => {
+                    return Ok(Some(id));
                 }
-                Err(error) if !leftover => return Err(error),
+                // A damaged chunk must not keep new bytes from being stored, under a new id.
+                Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
                 _ => {}
             }
         }
@@ -141,8 +149,7 @@ impl<'s> Staging<'s> {
                 recall::remember(ids, id);
             }
         }
-        self.store.chunks.keep_head(id, Arc::new(head));
-        self.store.chunks.keep(id, &plain);
+        self.staged.push((id, head, plain));
         Ok(())
     }
 
@@ -159,7 +166,13 @@ impl<'s> Staging<'s> {
         if self.batch.is_empty() {
             return Ok(());
         }
-        self.store.backend.write(std::mem::take(&mut self.batch), Durability::Staged)
+        self.store.backend.write(std::mem::take(&mut self.batch), Durability::Staged)?;
+        // Not before: a chunk that was not written must not be a base.
+        for (id, head, plain) in std::mem::take(&mut self.staged) {
+            self.store.chunks.keep_head(id, Arc::new(head));
+            self.store.chunks.keep(id, &plain);
+        }
+        Ok(())
     }
 }
 

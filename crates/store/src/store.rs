@@ -4,14 +4,14 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use engrams_core::Engram;
+use engrams_core::{Dimension, Engram};
 
 use crate::backend::{KeyRange, MemoryBackend};
 use crate::chunk::{ChunkReader, Plain};
 use crate::format::{Head, Reader, Superblock, Version, id_key, id_of_key, put_varint, seal, unseal};
 use crate::list::{Cursor, ListBuilder};
 use crate::mark::CommitMark;
-use crate::page::{PageStore, last_id};
+use crate::page::{PageStore, next_id};
 use crate::staging::{Ids, Staging};
 use crate::trace::FileTally;
 use crate::tree::{FileNode, Piece, Tree, TreeRoot};
@@ -128,7 +128,7 @@ impl EngramStore {
         if let Some(mark) = &mark {
             mark.check(number)?;
         }
-        let end = last_id(&*backend, Space::Head)?.map_or(1, |last| last.saturating_add(1));
+        let end = next_id(&*backend, Space::Head)?;
         let leftover_start = head.as_ref().map_or(1, |head| head.chunks_end);
         let inner = Inner {
             chunks: ChunkReader::new(Arc::clone(&backend), &superblock, options.cache_bytes),
@@ -147,6 +147,15 @@ impl EngramStore {
             // A database that lost its superblock must not look like a new one.
             mark.check(0)?;
         }
+        let snapshot = backend.snapshot()?;
+        for space in Space::ALL {
+            if snapshot.scan(space, KeyRange::default()).next().transpose()?.is_some() {
+                return Err(Error::corrupt(format!(
+                    "the superblock is missing, but there are {space:?} records"
+                )));
+            }
+        }
+        drop(snapshot);
         let superblock = options.superblock;
         let mut batch = Batch::new();
         batch.expect(Space::Meta, Superblock::KEY, None);
@@ -155,7 +164,8 @@ impl EngramStore {
         Ok(superblock)
     }
 
-    /// Publishes nothing more and frees the database for others. Other handles then get `Unavailable`.
+    /// Writes what is in memory and refuses every later call, on all handles, with `Unavailable`. A store in a
+    /// directory can be opened again once the last handle, decoder and ingester of it is dropped.
     ///
     /// # Errors
     /// `Io` when what is in memory can't be written; what was committed is safe all the same.
@@ -327,7 +337,13 @@ impl Inner {
     pub(crate) fn engram(&self, version: &Version) -> Result<Engram> {
         let damaged = |e: Error| e.within(format_args!("engram of version {}", version.number));
         let bytes = self.pages.get(version.engram).map_err(damaged)?;
-        Engram::from_bytes(&bytes).map_err(|e| damaged(Error::corrupt("it can't be read").with_source(e)))
+        let engram = Engram::from_bytes(&bytes);
+        let engram = engram.map_err(|e| damaged(Error::corrupt("it can't be read").with_source(e)))?;
+        if engram.dimension() == Dimension::ENGRAM {
+            Ok(engram)
+        } else {
+            Err(damaged(Error::corrupt(format!("it has {} counters", engram.dimension().bits()))))
+        }
     }
 }
 

@@ -124,6 +124,20 @@ impl FileTally {
         self.settle_if_many(traces)
     }
 
+    /// Counts all pieces of `file` as new content.
+    ///
+    /// # Errors
+    /// `Corrupt` when it can't be read.
+    pub fn push_all(&mut self, traces: &mut Traces, file: &FileNode) -> Result<()> {
+        let mut pieces = Cursor::new(Arc::clone(&self.store.pages), &file.content, file.size);
+        let mut offset = 0;
+        while let Some((start, piece)) = pieces.piece_at(offset)? {
+            offset = start + u64::from(piece.len);
+            self.push(traces, piece)?;
+        }
+        Ok(())
+    }
+
     fn settle_if_many(&mut self, traces: &mut Traces) -> Result<()> {
         if self.pieces.len() + self.seams.len() > SETTLE_AT { self.settle(traces) } else { Ok(()) }
     }

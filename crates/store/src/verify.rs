@@ -72,7 +72,7 @@ impl EngramStore {
             snapshot: store.backend.snapshot()?,
             report: VerifyReport::default(),
             damaged: HashSet::new(),
-            progress: VerifyProgress { done: 0, total: newest + store.ids().next - 1 },
+            progress: VerifyProgress { done: 0, total: newest.saturating_add(store.ids().next) },
             on_progress,
         };
         check.chunks()?;
@@ -135,6 +135,10 @@ impl Verification<'_> {
         let payloads = self.count(Space::Payload, &|_| 1)?;
         if payloads != self.report.chunks {
             self.found(format!("there are {payloads} payloads for {} chunks", self.report.chunks));
+        }
+        let unreadable = self.count(Space::Recall, &|value| u64::from(recall::parse(value).is_err()))?;
+        if unreadable > 0 {
+            self.found(format!("the recall index has {unreadable} entries that can't be read"));
         }
         if self.deep && self.damaged.is_empty() {
             let entries = self.count(Space::Recall, &|value| recall::decode(value).len() as u64)?;
@@ -247,7 +251,7 @@ impl Verification<'_> {
             if self.deep && changed && self.report.errors.len() == good {
                 let mut tally = store.tally(old.and_then(Entry::file));
                 if let Some((_, file)) = file {
-                    each_piece(store, file, &mut |piece| tally.push(traces, piece))?;
+                    tally.push_all(traces, file)?;
                 }
                 engram.merge(&tally.finish(traces)?);
             }
@@ -276,7 +280,7 @@ impl Verification<'_> {
                 return Err(Error::corrupt(format!("a piece reaches past the end of chunk {}", piece.chunk)));
             }
             if self.deep {
-                hasher.update(bytes_of(&*self.store.chunks.plain(piece.chunk)?, piece)?);
+                hasher.update(bytes_of(&self.store.chunks.plain(piece.chunk)?, piece)?);
             }
             Ok(())
         })?;

@@ -9,7 +9,6 @@ pub(crate) struct Counts {
     pub(crate) read: Count,
     pub(crate) stored: Count,
     pub(crate) files: Count,
-    pub(crate) chunks: Count,
     pub(crate) reused: Count,
     pub(crate) recalled: Count,
     pub(crate) verbatim: Count,
@@ -38,7 +37,6 @@ impl Counts {
             read: Count::default(),
             stored: Count::default(),
             files: Count::default(),
-            chunks: Count::default(),
             reused: Count::default(),
             recalled: Count::default(),
             verbatim: Count::default(),
@@ -49,14 +47,15 @@ impl Counts {
     }
 
     pub(crate) fn progress(&self) -> StreamingProgress {
+        let [reused, recalled, verbatim] = [&self.reused, &self.recalled, &self.verbatim].map(Count::get);
         StreamingProgress {
             bytes: self.read.get(),
             bytes_decided: self.stored.get(),
             files: self.files.get(),
-            chunks: self.chunks.get(),
-            reused: self.reused.get(),
-            recalled: self.recalled.get(),
-            verbatim: self.verbatim.get(),
+            chunks: reused + recalled + verbatim,
+            reused,
+            recalled,
+            verbatim,
             correction_bytes: self.correction_bytes.get(),
             correction_savings: self.correction_savings.get(),
             elapsed: self.started.elapsed(),

@@ -41,20 +41,10 @@ impl Cutter {
         self.group.events.push((at, event));
     }
 
-    /// Reads once into the group; 0 at the end. Interrupted reads are tried again.
+    /// Reads a piece into the group; 0 at the end. Interrupted reads are tried again.
     pub(crate) fn read(&mut self, reader: &mut dyn Read) -> io::Result<usize> {
-        let old = self.group.data.len();
-        self.group.data.resize(old + READ_BYTES, 0);
-        let read = loop {
-            match reader.read(&mut self.group.data[old..]) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => break other,
-            }
-        };
-        // A reader that claims more than it was given would be lying about memory it does not have.
-        let len = read.as_ref().map_or(0, |&n| n.min(READ_BYTES));
-        self.group.data.truncate(old + len);
-        read.map(|_| len)
+        self.group.data.reserve(READ_BYTES);
+        reader.take(READ_BYTES as u64).read_to_end(&mut self.group.data)
     }
 
     /// The last `len` bytes of the stream so far.

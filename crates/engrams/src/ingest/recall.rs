@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engrams_store::{EngramStore, Head, Result, STORED_VECTOR_BYTES};
+use engrams_store::{EngramStore, ErrorKind, Head, Result, STORED_VECTOR_BYTES};
 
 /// The first bits of a hypervector, as kept with every chunk.
 pub(crate) type ShortVector = [u8; STORED_VECTOR_BYTES];
@@ -29,8 +29,8 @@ pub(crate) fn rank(
 ) -> Result<Vec<Candidate>> {
     let mut candidates = Vec::new();
     for id in ids {
-        // The index is a hint: what it names may be gone.
-        let Some(head) = store.find_chunk_head(id)? else { continue };
+        // The index is a hint: what it names may be gone. What is damaged must not keep new bytes from being stored.
+        let Some(head) = unless_corrupt(store.find_chunk_head(id))?.flatten() else { continue };
         let distance = hamming(vector, &head.vector);
         if distance <= FARTHEST {
             candidates.push(Candidate { id, distance, head });
@@ -55,7 +55,9 @@ pub(crate) fn feasible(store: &EngramStore, ranked: &[Candidate], most: usize) -
             continue;
         }
         let mut own = vec![candidate.id];
-        store.closure(candidate.id, &mut own)?;
+        if unless_corrupt(store.closure(candidate.id, &mut own))?.is_none() {
+            continue;
+        }
         let mut wider = closure.clone();
         wider.extend(own.into_iter().filter(|id| !closure.contains(id)));
         if wider.len() <= usize::from(limits.max_closure) {
@@ -64,6 +66,15 @@ pub(crate) fn feasible(store: &EngramStore, ranked: &[Candidate], most: usize) -
         }
     }
     Ok(bases)
+}
+
+/// `None` for what is damaged.
+pub(crate) fn unless_corrupt<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn hamming(a: &ShortVector, b: &ShortVector) -> u32 {

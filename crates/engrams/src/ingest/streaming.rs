@@ -65,7 +65,10 @@ impl StreamingIngester {
         })
     }
 
-    fn failed(&self, error: std::io::Error) -> Error {
+    /// Gives the stream up; what was read so far is staged, so that the next attempt finds it.
+    fn failed(&mut self, file: FileInHand, error: std::io::Error) -> Error {
+        // The reader's error is the one to tell of; the store's own would show in the next attempt.
+        let _ = self.transaction.abandon_file(file).and_then(|()| self.transaction.sync());
         Error::io(format_args!("reading the stream for `{}`", self.path.escape_ascii()), error)
     }
 
@@ -79,7 +82,7 @@ impl StreamingIngester {
             match self.transaction.read_file(&mut file, &mut reader) {
                 Ok(true) => {}
                 Ok(false) => break,
-                Err(Trouble::Reader(error)) => return Err(self.failed(error)),
+                Err(Trouble::Reader(error)) => return Err(self.failed(file, error)),
                 Err(Trouble::Ours(error)) => return Err(error),
             }
         }
@@ -101,7 +104,7 @@ impl StreamingIngester {
                     bytes.len()
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(self.failed(error)),
+                Err(error) => return Err(self.failed(file, error)),
             };
             reader.consume(len);
         }

@@ -14,7 +14,7 @@ use super::correct::{Coded, Prefix, Task, code};
 use super::counts::Counts;
 use super::group::{Event, Group, RawChunk};
 use super::options::Settings;
-use super::recall::{Candidate, ShortVector, TWIN, feasible, rank};
+use super::recall::{Candidate, ShortVector, TWIN, feasible, rank, unless_corrupt};
 use assembly::OpenFile;
 
 mod assembly;
@@ -129,7 +129,6 @@ impl Worker {
             staging.put(NewChunk { id: ids[*at], head, payload: coded.payload, plain, features })?;
         }
         staging.write()?;
-        self.counts.chunks.add(ids.len() as u64);
         self.counts.reused.add((ids.len() - novel.len()) as u64);
         self.counts.stored.add(group.chunks.last().map_or(0, |last| last.bytes.end as u64));
         Ok(ids)
@@ -201,14 +200,9 @@ impl Worker {
         let mut usable = Vec::new();
         let mut recalled = Vec::new();
         for base in bases {
-            match self.store.chunk(base.id) {
-                Ok(plain) => {
-                    usable.push(base.clone());
-                    recalled.push(plain);
-                }
-                // A damaged old chunk must not keep new bytes from being stored.
-                Err(error) if error.kind() == ErrorKind::Corrupt => {}
-                Err(error) => return Err(error),
+            if let Some(plain) = unless_corrupt(self.store.chunk(base.id))? {
+                usable.push(base.clone());
+                recalled.push(plain);
             }
         }
         Ok(Task { plain: group.bytes_of(&group.chunks[at]), bases: usable, prefix: Prefix::of(recalled) })

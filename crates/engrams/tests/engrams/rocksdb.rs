@@ -42,7 +42,7 @@ fn a_real_history_on_disk_is_restored_exactly_after_reopening() {
 }
 
 #[test]
-fn a_store_in_use_is_unavailable_and_free_again_once_closed() {
+fn a_store_in_use_is_unavailable_and_free_again_once_closed_and_dropped() {
     let directory = tempfile::tempdir().unwrap();
     let store = EngramStore::open(directory.path()).unwrap();
     ingest(&store, "f", b"x");
@@ -54,6 +54,7 @@ fn a_store_in_use_is_unavailable_and_free_again_once_closed() {
         other.verify(VerifyOptions::default(), &mut |_| {}).err().unwrap().kind(),
         ErrorKind::Unavailable
     );
+    drop((store, other));
     let again = EngramStore::open(directory.path()).unwrap();
     assert_eq!(read(&again, "f", 1), b"x");
 }

@@ -3,20 +3,19 @@
 use std::sync::Arc;
 
 use super::builder::{Changes, apply};
-use super::entry::Entry;
+use super::entry::{Entry, Node};
 use super::reader::{LeafRef, Leaves, Tree};
 use crate::{Conflict, Error, Result};
+
+/// Called with a path's entry before and after a change.
+pub type EachChange<'v> = dyn FnMut(Option<&Entry>, Option<&Entry>) -> Result<()> + 'v;
 
 /// Calls `visit` for each path that differs, in order, with its entry in `a` and in `b`. Leaves that both trees share
 /// are not read.
 ///
 /// # Errors
 /// What `visit` returns; `Corrupt` when a page is damaged.
-pub(crate) fn difference(
-    a: &Tree,
-    b: &Tree,
-    visit: &mut dyn FnMut(Option<&Entry>, Option<&Entry>) -> Result<()>,
-) -> Result<()> {
+pub(crate) fn difference(a: &Tree, b: &Tree, visit: &mut EachChange<'_>) -> Result<()> {
     if a.root().page == b.root().page {
         return Ok(());
     }
@@ -92,11 +91,28 @@ impl Side {
 /// Changes carried over at once: bounds memory.
 const MERGED_AT_ONCE: usize = 16 << 10;
 
-/// The changes from `base` to `ours`, applied to `head`; entries that `ours` gave version `provisional` get `number`.
+/// One writer's tree, to be carried over to another's.
+pub(crate) struct Merge<'t> {
+    /// What both began with.
+    pub(crate) base: &'t Tree,
+    /// What the other made of it.
+    pub(crate) head: &'t Tree,
+    /// What this one made of it.
+    pub(crate) ours: &'t Tree,
+    /// The version that new entries of `ours` carry, and the one they get.
+    pub(crate) provisional: u64,
+    pub(crate) number: u64,
+}
+
+/// The changes from `base` to `ours`, applied to `head`. Calls `on_same` for each path that both changed alike, with its
+/// entry in `base` and in `ours`.
 ///
 /// # Errors
-/// `Conflict` when a path was changed on both sides, differently.
-pub(crate) fn merge(base: &Tree, head: &Tree, ours: &Tree, provisional: u64, number: u64) -> Result<Tree> {
+/// `Conflict` when a path was changed on both sides, differently, or came to lie below something that is no directory.
+pub(crate) fn merge(
+    Merge { base, head, ours, provisional, number }: Merge<'_>,
+    on_same: &mut EachChange<'_>,
+) -> Result<Tree> {
     let mut merged = head.clone();
     let mut changes = Changes::default();
     difference(base, ours, &mut |old, new| {
@@ -110,7 +126,9 @@ pub(crate) fn merge(base: &Tree, head: &Tree, ours: &Tree, provisional: u64, num
         });
         if found.as_ref() == old {
             changes.entries.insert(path, new);
-        } else if !same(found.as_ref(), new.as_ref()) {
+        } else if same(found.as_ref(), new.as_ref()) {
+            on_same(old, new.as_ref())?;
+        } else {
             let (expected, found) = (old.map(|e| e.version), found.map(|e| e.version));
             return Err(Error::conflicting(Conflict { path, expected, found }));
         }
@@ -121,7 +139,31 @@ pub(crate) fn merge(base: &Tree, head: &Tree, ours: &Tree, provisional: u64, num
         Ok(())
     })?;
     let root = apply(&merged, &changes, head)?;
-    Ok(Tree::new(Arc::clone(head.pages()), root))
+    let merged = Tree::new(Arc::clone(head.pages()), root);
+    difference(base, ours, &mut |_, new| new.map_or(Ok(()), |new| check_place(&merged, new)))?;
+    Ok(merged)
+}
+
+/// Each side was sound by itself; together a file may have come to lie below a file.
+fn check_place(tree: &Tree, entry: &Entry) -> Result<()> {
+    let conflict = |found: &Entry| {
+        let path = entry.path.clone();
+        Err(Error::conflicting(Conflict { path, expected: None, found: Some(found.version) }))
+    };
+    for (at, _) in entry.path.iter().enumerate().filter(|(_, b)| **b == b'/') {
+        if let Some(above) =
+            tree.get(&entry.path[..at])?.filter(|above| !matches!(above.node, Node::Directory))
+        {
+            return conflict(&above);
+        }
+    }
+    if !matches!(entry.node, Node::Directory)
+        && let Some(below) =
+            tree.entries(&entry.path).find(|e| e.as_ref().is_ok_and(|e| e.path != entry.path))
+    {
+        return conflict(&below?);
+    }
+    Ok(())
 }
 
 fn same(a: Option<&Entry>, b: Option<&Entry>) -> bool {

@@ -8,7 +8,8 @@ mod reader;
 
 pub(crate) use builder::{Changes, apply};
 pub use entry::{Attributes, Content, Entry, FileNode, MAX_PATH_BYTES, Node, Piece, Timestamp, check_path};
-pub(crate) use merge::{difference, merge};
+pub use merge::EachChange;
+pub(crate) use merge::{Merge, difference, merge};
 pub(crate) use page::{Totals, get_pieces, put_pieces};
 pub use reader::Tree;
 pub(crate) use reader::TreeRoot;

@@ -128,7 +128,7 @@ impl Tree {
     }
 
     pub(crate) fn page(&self, id: u64) -> Result<TreePage> {
-        page::decode(&*self.pages.get(id)?).map_err(|e| e.within(format_args!("page {id}")))
+        page::decode(&self.pages.get(id)?).map_err(|e| e.within(format_args!("page {id}")))
     }
 
     /// The page at `level` whose range holds `path`, if the tree is that high.

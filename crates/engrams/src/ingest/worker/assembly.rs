@@ -132,12 +132,7 @@ impl Worker {
         let Some(entry) = put_here(&self.draft, self.draft.get(path)?) else { return Ok(()) };
         let mut tally = self.store.tally(entry.file());
         if let Some(base) = self.draft.base_tree().get(path)?.as_ref().and_then(Entry::file) {
-            let mut pieces = self.store.pieces(base);
-            let mut offset = 0;
-            while let Some((start, piece)) = pieces.at(offset)? {
-                offset = start + u64::from(piece.len);
-                tally.push(&mut self.traces, piece)?;
-            }
+            tally.push_all(&mut self.traces, base)?;
         }
         self.draft.count(&tally.finish(&mut self.traces)?);
         Ok(())
