@@ -1,1 +1,2 @@
-//! Benchmarks live in `benches/benches`.
+//! The benchmarks are in `benches/`: run them with `cargo bench -p engrams-benches`.
+#![forbid(unsafe_code)]

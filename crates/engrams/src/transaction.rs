@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use engrams_store::tree::{Attributes, Node};
+use engrams_store::tree::{Attributes, MAX_PATH_BYTES, Node};
 use engrams_store::{Draft, EngramStore, Entry, Error, Result, Tree, check_path};
 
 use crate::ingest::{Cutter, Event, IngestOptions, Pipeline, StreamingProgress};
@@ -141,6 +141,13 @@ impl Transaction {
 
     fn put(&mut self, path: &[u8], attributes: Attributes, node: Node) -> Result<()> {
         check_path(path)?;
+        attributes.check()?;
+        if let Node::Symlink(target) = &node
+            && target.len() > MAX_PATH_BYTES
+        {
+            let len = target.len();
+            return Err(Error::invalid(format!("a link target of {len} bytes is over {MAX_PATH_BYTES}")));
+        }
         let entry = Entry { path: path.to_vec(), version: self.provisional, attributes, node };
         self.event(Event::Put(Box::new(entry)))
     }
@@ -202,6 +209,7 @@ impl Transaction {
     /// Begins a file: its bytes follow.
     pub(crate) fn begin_file(&mut self, path: &[u8], attributes: Attributes) -> Result<FileInHand> {
         check_path(path)?;
+        attributes.check()?;
         self.check()?;
         Ok(FileInHand {
             path: path.to_vec(),

@@ -48,7 +48,7 @@ impl ListBuilder {
         Self { pages, like, leaf: Vec::new(), levels: Vec::new(), pieces: 0, bytes: 0, paged: 0 }
     }
 
-    /// Adds a piece; one that continues the piece before it is joined to it.
+    /// Adds the next piece.
     pub(crate) fn push(&mut self, piece: Piece) -> Result<()> {
         self.bytes += u64::from(piece.len);
         self.pieces += 1;
@@ -197,13 +197,11 @@ impl Cursor {
     fn descend(&self, mut page: u64, offset: u64) -> Result<(u64, u64, Arc<Vec<Piece>>)> {
         let mut start = 0u64;
         let mut above = MAX_LEVEL + 1;
+        let mut bytes = self.size;
         loop {
-            match decode(&self.pages.get(page)?).map_err(|e| e.within(format_args!("page {page}")))? {
+            match read(&self.pages, page, above, bytes)? {
                 ListPage::Leaf(pieces) => return Ok((start, page, Arc::new(pieces))),
                 ListPage::Index { level, refs } => {
-                    if level >= above {
-                        return Err(Error::corrupt(format!("page {page}: its level does not descend")));
-                    }
                     above = level;
                     let next = refs.iter().find(|r| {
                         let here = offset - start < r.bytes;
@@ -212,13 +210,29 @@ impl Cursor {
                         }
                         here
                     });
-                    page = next
-                        .ok_or_else(|| Error::corrupt(format!("page {page}: it ends before the file")))?
-                        .page;
+                    let next =
+                        next.ok_or_else(|| Error::corrupt(format!("page {page}: it ends before the file")))?;
+                    (page, bytes) = (next.page, next.bytes);
                 }
             }
         }
     }
+}
+
+/// The page at `id`, which must be of a level below `above` and cover exactly `bytes` of the file. So a walk costs no
+/// more than the file's declared length, whatever the pages say.
+fn read(pages: &PageStore, id: u64, above: u8, bytes: u64) -> Result<ListPage> {
+    let wrong = |why: &str| Err(Error::corrupt(format!("page {id}: {why}")));
+    let page = decode(&pages.get(id)?).map_err(|e| e.within(format_args!("page {id}")))?;
+    let covered: u64 = match &page {
+        ListPage::Leaf(pieces) => pieces.iter().map(|p| u64::from(p.len)).sum(),
+        ListPage::Index { level, .. } if *level >= above => return wrong("its level does not descend"),
+        ListPage::Index { refs, .. } if refs.iter().any(|r| r.bytes == 0) => {
+            return wrong("it refers to nothing");
+        }
+        ListPage::Index { refs, .. } => refs.iter().fold(0, |sum: u64, r| sum.saturating_add(r.bytes)),
+    };
+    if covered == bytes { Ok(page) } else { wrong("it does not cover its part of the file") }
 }
 
 fn decode(plain: &[u8]) -> Result<ListPage> {
@@ -242,21 +256,6 @@ fn decode(plain: &[u8]) -> Result<ListPage> {
     }
     reader.finish()?;
     Ok(ListPage::Index { level, refs })
-}
-
-/// Every page under `root`, itself included, for verification and collection.
-pub(crate) fn pages_of(pages: &PageStore, root: u64, visit: &mut dyn FnMut(u64)) -> Result<()> {
-    let mut stack = vec![(root, MAX_LEVEL + 1)];
-    while let Some((page, above)) = stack.pop() {
-        visit(page);
-        if let ListPage::Index { level, refs } = decode(&pages.get(page)?)? {
-            if level >= above {
-                return Err(Error::corrupt(format!("page {page}: its level does not descend")));
-            }
-            stack.extend(refs.iter().map(|r| (r.page, level)));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

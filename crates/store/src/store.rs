@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use engrams_core::{Dimension, Engram};
 
 use crate::backend::{KeyRange, MemoryBackend};
+use crate::boundary::spread_bytes;
 use crate::chunk::{ChunkReader, Plain};
 use crate::format::{Head, Reader, Superblock, Version, id_key, id_of_key, put_varint, seal, unseal};
 use crate::list::{Cursor, ListBuilder};
@@ -436,8 +437,12 @@ fn head_number(record: &[u8]) -> Result<u64> {
     }
 }
 
-fn seen_key(path: &[u8]) -> [u8; 8] {
-    crate::boundary::spread_bytes(path).to_be_bytes()
+/// Files of one directory are asked for together, so their keys lie together.
+fn seen_key(path: &[u8]) -> Vec<u8> {
+    let directory = path.iter().rposition(|&b| b == b'/').map_or(&[][..], |at| &path[..at]);
+    let mut key = spread_bytes(directory).to_be_bytes()[..4].to_vec();
+    key.extend_from_slice(&spread_bytes(path).to_be_bytes());
+    key
 }
 
 fn seen_value(path: &[u8], hash: &[u8; 32], stat: &[u8]) -> Vec<u8> {

@@ -6,11 +6,10 @@ use engrams_core::{Dimension, Engram, bottom_k, features_of, is_recall};
 
 use crate::backend::{KeyRange, Snapshot};
 use crate::format::{Head, Superblock, Version, id_key, id_of_key};
-use crate::list::pages_of;
 use crate::staging::{ids_in, name_key};
 use crate::store::Inner;
 use crate::trace::{Traces, bytes_of};
-use crate::tree::{Content, Entry, FileNode, Piece, difference};
+use crate::tree::{Entry, FileNode, Piece, difference};
 use crate::{EngramStore, Error, RECALL_FEATURES, Result, Space, recall};
 
 /// How thoroughly to verify.
@@ -267,9 +266,6 @@ impl Verification<'_> {
     }
 
     fn file(&mut self, store: &EngramStore, file: &FileNode) -> Result<()> {
-        if let Content::Listed { page, .. } = file.content {
-            pages_of(&self.store.pages, page, &mut |_| {})?;
-        }
         let mut hasher = blake3::Hasher::new();
         each_piece(store, file, &mut |piece| {
             if self.damaged.contains(&piece.chunk) {

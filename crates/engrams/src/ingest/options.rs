@@ -43,6 +43,7 @@ const MOST_THREADS: usize = 1024;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Settings {
     pub(crate) compression: Compression,
+    /// At least 1.
     pub(crate) threads: usize,
     pub(crate) chunking: Chunking,
     pub(crate) correction_threshold: f64,
@@ -68,7 +69,10 @@ impl IngestOptions {
         let chunking = chunking.validate().map_err(|e| Error::invalid(e.to_string()).with_source(e))?;
         Ok(Settings {
             compression: self.compression.check()?,
-            threads: self.threads,
+            threads: match self.threads {
+                0 => std::thread::available_parallelism().map_or(1, usize::from),
+                threads => threads,
+            },
             chunking,
             correction_threshold: self.correction_threshold,
             group_chunks: superblock.group as usize,

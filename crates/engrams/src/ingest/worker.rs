@@ -184,9 +184,7 @@ impl Worker {
         let twins: Vec<bool> =
             bases.iter().map(|b| b.first().is_some_and(|base| base.distance < TWIN)).collect();
         let work: Vec<(usize, Vec<Candidate>)> = novel.iter().copied().zip(bases).collect();
-        let threads =
-            if self.settings.threads == 0 { rayon::current_num_threads() } else { self.settings.threads };
-        let run = work.len().div_ceil(2 * threads).max(1);
+        let run = work.len().div_ceil(2 * self.settings.threads).max(1);
         let runs: Vec<&[(usize, Vec<Candidate>)]> = work.chunks(run).collect();
         let coded = self.map(&runs, |run| {
             let tasks =

@@ -1,7 +1,7 @@
 //! Fear: files that get in each other's way, and trees that grow with every version.
 
 use engrams::store::Space;
-use engrams::{Content, EngramStore, ErrorKind, IngestOptions, Transaction};
+use engrams::{Attributes, Content, EngramStore, ErrorKind, IngestOptions, Timestamp, Transaction};
 
 use crate::common::{
     assert_sound, fixed, ingest, noise, read, records, root, small_store, sum, text, try_read,
@@ -269,4 +269,28 @@ fn unchanged_is_true_only_for_the_content_and_the_stat_that_were_remembered() {
     tx.put_directory(b"f", fixed()).unwrap();
     tx.commit("").unwrap();
     assert!(!unchanged(b"f", b"s2"));
+}
+
+#[test]
+fn attributes_that_no_record_holds_are_refused_when_they_are_put() {
+    let store = EngramStore::in_memory();
+    let mut transaction = Transaction::begin(&store, &IngestOptions::default()).unwrap();
+    let good = Attributes { mode: 0o644, ..Attributes::default() };
+    let bad = [
+        Attributes { mode: 0o100_644, ..good.clone() },
+        Attributes { mtime: Timestamp { seconds: 0, nanoseconds: 1_000_000_000 }, ..good.clone() },
+        Attributes { xattrs: vec![(b"user.a".to_vec(), vec![0; 70_000])], ..good.clone() },
+        Attributes { hard_link: Some(b"../up".to_vec()), ..good.clone() },
+    ];
+    for attributes in bad {
+        let error = transaction.put_file(b"f", attributes.clone(), &mut &b"x"[..]).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        assert_eq!(transaction.put_directory(b"d", attributes).err().unwrap().kind(), ErrorKind::Invalid);
+    }
+    assert_eq!(
+        transaction.put_symlink(b"l", &[b'x'; 5000], good.clone()).err().unwrap().kind(),
+        ErrorKind::Invalid
+    );
+    transaction.put_file(b"f", good, &mut &b"x"[..]).unwrap();
+    assert_eq!(transaction.commit("").unwrap().files, 1);
 }

@@ -95,6 +95,40 @@ pub struct Timestamp {
     pub nanoseconds: u32,
 }
 
+/// Longest extended attribute, in bytes: Linux's own limit.
+pub(crate) const MAX_XATTR_BYTES: usize = 64 << 10;
+/// More extended attributes than this no file system keeps.
+pub(crate) const MAX_XATTRS: usize = 4096;
+
+impl Attributes {
+    /// Refuses what a record can't hold.
+    ///
+    /// # Errors
+    /// `Invalid`, with the attribute, its value and its limit.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |what: String| Err(Error::invalid(what));
+        if self.mode > 0o7777 {
+            return wrong(format!("mode {:o} is over 7777: give the permission bits alone", self.mode));
+        }
+        if self.mtime.nanoseconds >= 1_000_000_000 {
+            return wrong(format!("{} nanoseconds are over 999999999", self.mtime.nanoseconds));
+        }
+        if self.xattrs.len() > MAX_XATTRS {
+            return wrong(format!("{} extended attributes are over {MAX_XATTRS}", self.xattrs.len()));
+        }
+        for (name, value) in &self.xattrs {
+            let len = name.len().max(value.len());
+            if len > MAX_XATTR_BYTES {
+                let name = name[..name.len().min(64)].escape_ascii();
+                return wrong(format!(
+                    "extended attribute `{name}` of {len} bytes is over {MAX_XATTR_BYTES}"
+                ));
+            }
+        }
+        self.hard_link.as_deref().map_or(Ok(()), check_path)
+    }
+}
+
 impl Timestamp {
     /// Now, by the system's clock.
     #[must_use]

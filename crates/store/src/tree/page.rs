@@ -1,6 +1,8 @@
 //! The bytes of a tree's pages: leaves of entries, and index pages of references to the level below.
 
-use super::entry::{Attributes, Content, Entry, FileNode, Node, Piece, Timestamp};
+use super::entry::{
+    Attributes, Content, Entry, FileNode, MAX_XATTR_BYTES, MAX_XATTRS, Node, Piece, Timestamp,
+};
 use crate::format::{Reader, put_bytes, put_signed, put_varint};
 use crate::{Error, Result};
 
@@ -55,9 +57,6 @@ const LISTED: u8 = 3;
 const SPARSE: u8 = 0x10;
 const HARD_LINK: u8 = 0x20;
 const XATTRS: u8 = 0x40;
-
-/// Longest extended attribute or list of them a record may hold, in bytes: Linux allows 64 KiB.
-const MAX_XATTR_BYTES: u64 = 64 << 10;
 
 pub(crate) fn encode_leaf(entries: &[Entry]) -> Vec<u8> {
     let mut out = vec![LEAF];
@@ -201,15 +200,15 @@ fn get_entry(reader: &mut Reader<'_>, path: &[u8], at: &mut Piece) -> Result<Ent
         attributes.hard_link = Some(reader.length_prefixed(super::MAX_PATH_BYTES as u64)?.to_vec());
     }
     if tag & XATTRS != 0 {
-        let count = reader.varint_up_to(MAX_XATTR_BYTES)?;
+        let count = reader.varint_up_to(MAX_XATTRS as u64)?;
         for _ in 0..count {
-            let name = reader.length_prefixed(MAX_XATTR_BYTES)?.to_vec();
-            attributes.xattrs.push((name, reader.length_prefixed(MAX_XATTR_BYTES)?.to_vec()));
+            let name = reader.length_prefixed(MAX_XATTR_BYTES as u64)?.to_vec();
+            attributes.xattrs.push((name, reader.length_prefixed(MAX_XATTR_BYTES as u64)?.to_vec()));
         }
     }
     let node = match tag & 0x0f {
         DIRECTORY => Node::Directory,
-        SYMLINK => Node::Symlink(reader.length_prefixed(super::MAX_PATH_BYTES as u64 + 1)?.to_vec()),
+        SYMLINK => Node::Symlink(reader.length_prefixed(super::MAX_PATH_BYTES as u64)?.to_vec()),
         kind @ (FILE | LISTED) => {
             let size = reader.varint()?;
             let hash = reader.array()?;

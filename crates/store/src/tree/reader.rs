@@ -112,7 +112,10 @@ impl Tree {
     /// Reads a leaf.
     pub(crate) fn leaf(&self, (reference, end): LeafRef) -> Result<Leaf> {
         match self.page(reference.page)? {
-            TreePage::Leaf(entries) if entries.first().is_some_and(|e| e.path == reference.first) => {
+            TreePage::Leaf(entries)
+                if entries.first().is_some_and(|e| e.path == reference.first)
+                    && entries.last().is_some_and(|e| end.as_ref().is_none_or(|end| e.path < *end)) =>
+            {
                 Ok(Leaf { reference, end, entries: Arc::new(entries) })
             }
             _ => Err(Error::corrupt(format!(
@@ -171,6 +174,11 @@ impl Leaves {
         Self { tree, stack: Vec::new(), seek, started: false }
     }
 
+    /// First path after what the reference taken last covers.
+    fn end(&self) -> Option<&Vec<u8>> {
+        self.stack.iter().rev().find_map(|(_, refs)| refs.last()).map(|next| &next.first)
+    }
+
     fn push(&mut self, level: u8, mut refs: Vec<Ref>) {
         if let Some(path) = &self.seek {
             let at_or_before = refs.partition_point(|r| r.first.as_slice() <= path.as_slice());
@@ -208,16 +216,22 @@ impl Leaves {
             };
             if level == 0 {
                 self.seek = None;
-                let end =
-                    self.stack.iter().rev().find_map(|(_, refs)| refs.last()).map(|next| next.first.clone());
+                let end = self.end().cloned();
                 return Ok(Some((reference, end)));
             }
             match self.tree.page(reference.page)? {
-                TreePage::Index { level: found, refs } if found == level => self.push(level - 1, refs),
+                // Pages cover ranges that do not overlap, so a walk visits none twice, whatever they say.
+                TreePage::Index { level: found, refs }
+                    if found == level
+                        && refs.first().is_some_and(|first| first.first == reference.first)
+                        && refs.last().is_some_and(|last| self.end().is_none_or(|end| last.first < *end)) =>
+                {
+                    self.push(level - 1, refs);
+                }
                 _ => {
+                    let page = reference.page;
                     return Err(Error::corrupt(format!(
-                        "page {}: its level does not descend",
-                        reference.page
+                        "page {page}: it is not the index that is expected there"
                     )));
                 }
             }
@@ -282,5 +296,32 @@ impl Iterator for Range {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::MemoryBackend;
+    use crate::tree::{Attributes, Node};
+
+    /// Six index pages, each referring a hundred times to the one below: 10^12 visits for whoever believes them.
+    #[test]
+    fn pages_that_refer_to_one_page_many_times_are_refused_at_once() {
+        let pages = Arc::new(PageStore::open(Arc::new(MemoryBackend::new())).unwrap());
+        let path = |at: usize| format!("{at:03}").into_bytes();
+        let entry =
+            Entry { path: path(0), version: 1, attributes: Attributes::default(), node: Node::Directory };
+        let totals = Totals::of(&entry);
+        let mut below = pages.put(&page::encode_leaf(&[entry]), None).unwrap();
+        for level in 1..=6 {
+            let refs: Vec<Ref> = (0..100).map(|at| Ref { first: path(at), page: below, totals }).collect();
+            below = pages.put(&page::encode_index(level, &refs), None).unwrap();
+        }
+        let tree = Tree::new(pages, TreeRoot { page: below, totals });
+        let entries: Vec<_> = tree.entries(b"").take(1000).collect();
+        assert_eq!(entries.len(), 2);
+        assert!(entries[1].as_ref().is_err_and(|e| e.kind() == crate::ErrorKind::Corrupt));
+        assert!(tree.get(b"050").is_err());
     }
 }
