@@ -41,7 +41,7 @@ fn all(workspace: &Workspace, long: bool, steps: &mut Steps, tally: &Tally) -> O
         let mut clippy = workspace.cargo("clippy");
         process::run(clippy.args(["--release", "--workspace", "--all-targets", "--", "-D", "warnings"]))
     })?;
-    steps.step("tests with debug assertions", || tally.run(&mut leaf_tests(workspace, long)))?;
+    steps.step("tests with debug assertions", || tally.run(&mut checked_tests(workspace, long)))?;
     steps.step("tests of the portable tier", || tally.run(&mut portable_tests(workspace, long)))?;
     steps.step("tests", || tally.run(&mut all_tests(workspace, long)))?;
     steps.step("documentation tests", || {
@@ -57,17 +57,21 @@ fn all(workspace: &Workspace, long: bool, steps: &mut Steps, tally: &Tally) -> O
     steps.step("tidy", || tidy::run(workspace))
 }
 
-/// The two leaf crates in the dev profile: debug assertions and overflow checks, and no C++.
-fn leaf_tests(workspace: &Workspace, long: bool) -> Command {
+/// Everything that needs no C++, in the dev profile: debug assertions and overflow checks.
+fn checked_tests(workspace: &Workspace, long: bool) -> Command {
+    dev_tests(workspace, long, &["engrams-kernels", "engrams-core", "engrams-store", "engrams"])
+}
+
+fn dev_tests(workspace: &Workspace, long: bool, packages: &[&str]) -> Command {
     let mut tests = workspace.cargo("test");
-    tests.args(["--package", "engrams-kernels", "--package", "engrams-core"]);
+    tests.arg("--no-default-features").args(packages.iter().flat_map(|package| ["--package", package]));
     lengthen(&mut tests, long, &["--", "--include-ignored"]);
     tests
 }
 
-/// The same on the portable tier; in a directory of its own, for other flags would rebuild everything.
+/// The two leaf crates on the portable tier; in a directory of its own, for other flags would rebuild everything.
 fn portable_tests(workspace: &Workspace, long: bool) -> Command {
-    let mut tests = leaf_tests(workspace, long);
+    let mut tests = dev_tests(workspace, long, &["engrams-kernels", "engrams-core"]);
     let flags = env::var("RUSTFLAGS").unwrap_or_default();
     tests.env("RUSTFLAGS", format!("{flags} --cfg engrams_force_portable").trim_start());
     tests.env("CARGO_TARGET_DIR", workspace.target().join("portable"));
