@@ -23,13 +23,18 @@ pub(crate) fn buffer(len: usize) -> Vec<u8> {
     Vec::with_capacity(len.next_multiple_of(CAPACITY_STEP))
 }
 
+/// A copy of plain or coded bytes.
+pub(crate) fn copy(bytes: &[u8]) -> Vec<u8> {
+    let mut copy = buffer(bytes.len());
+    copy.extend_from_slice(bytes);
+    copy
+}
+
 impl Plain {
     /// A copy of `bytes`.
     #[must_use]
     pub fn copy_of(bytes: &[u8]) -> Self {
-        let mut plain = buffer(bytes.len());
-        plain.extend_from_slice(bytes);
-        Self(Arc::new(plain))
+        Self(Arc::new(copy(bytes)))
     }
 
     /// Bytes of memory it holds.
@@ -61,8 +66,9 @@ struct Cache {
     plain_budget: usize,
 }
 
-/// Heads kept in memory: about 150 bytes each.
-const CACHED_HEADS: NonZeroUsize = NonZeroUsize::new(4 << 10).expect("not zero");
+/// Heads kept in memory. Few: small things that outlive the chunks beside them keep their memory from being used
+/// again, and reading a head costs little (docs/decisions/0013).
+const CACHED_HEADS: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
 
 impl ChunkReader {
     pub(crate) fn new(backend: Arc<dyn Backend>, superblock: &Superblock, cache_bytes: usize) -> Self {

@@ -6,7 +6,7 @@
 
 use zstd_safe::{CCtx, CParameter, DCtx, DParameter, FrameFormat};
 
-use crate::chunk::buffer;
+use crate::chunk::{buffer, copy};
 use crate::format::Coding;
 use crate::{Error, ErrorKind, Result};
 
@@ -89,11 +89,11 @@ impl<'p> Encoder<'p> {
     /// `Io` when zstd has no memory.
     pub fn verbatim(&mut self, plain: &[u8]) -> Result<(Coding, Vec<u8>)> {
         let (coding, coded) = match self.compression {
-            Compression::None => (Coding::Raw, plain.to_vec()),
+            Compression::None => return Ok((Coding::Raw, copy(plain))),
             Compression::Lz4 => (Coding::Lz4, lz4_flex::block::compress(plain)),
             Compression::Zstd(_) => (Coding::Zstd, self.frame(plain, 0)?),
         };
-        if coded.len() >= plain.len() { Ok((Coding::Raw, plain.to_vec())) } else { Ok((coding, coded)) }
+        if coded.len() >= plain.len() { Ok((Coding::Raw, copy(plain))) } else { Ok((coding, coded)) }
     }
 
     /// Codes `plain` as a correction of `prefix`, the recalled bytes; decode with [`Coding::Zstd`].
@@ -108,7 +108,7 @@ impl<'p> Encoder<'p> {
     fn frame(&mut self, plain: &[u8], prefix_len: usize) -> Result<Vec<u8>> {
         let reach = (plain.len() + prefix_len).saturating_sub(1);
         let window = (usize::BITS - reach.leading_zeros()).clamp(MIN_WINDOW_LOG, MAX_WINDOW_LOG);
-        let mut out = Vec::with_capacity(zstd_safe::compress_bound(plain.len()));
+        let mut out = buffer(zstd_safe::compress_bound(plain.len()));
         self.context
             .set_parameter(CParameter::WindowLog(window))
             .and_then(|_| self.context.compress2(&mut out, plain))
@@ -123,11 +123,7 @@ impl<'p> Encoder<'p> {
 /// `Corrupt` when the payload does not decode to exactly `len` bytes.
 pub(crate) fn decode(coding: Coding, payload: &[u8], prefix: &[u8], len: usize) -> Result<Vec<u8>> {
     let plain = match coding {
-        Coding::Raw => {
-            let mut plain = buffer(payload.len());
-            plain.extend_from_slice(payload);
-            plain
-        }
+        Coding::Raw => copy(payload),
         Coding::Lz4 => lz4_flex::block::decompress(payload, len)
             .map_err(|e| Error::corrupt("an LZ4 payload does not decode").with_source(e))?,
         Coding::Zstd => {

@@ -46,7 +46,7 @@ pub struct Traces(LruCache<Piece, Arc<Trace>>);
 
 impl Default for Traces {
     fn default() -> Self {
-        const KEPT: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
+        const KEPT: NonZeroUsize = NonZeroUsize::new(192).expect("not zero");
         Self(LruCache::new(KEPT))
     }
 }
@@ -83,7 +83,7 @@ pub(crate) fn bytes_of(plain: &[u8], piece: Piece) -> Result<&[u8]> {
 }
 
 /// Pieces counted before they are turned into features: bounds memory.
-const SETTLE_AT: usize = 512;
+const SETTLE_AT: usize = 128;
 
 /// The change that one file makes to an engram: its new content counted once, its old content taken away.
 pub struct FileTally {

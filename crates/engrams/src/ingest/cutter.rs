@@ -20,6 +20,8 @@ pub(crate) struct Cutter {
 
 /// Bytes asked of a reader at once.
 const READ_BYTES: usize = 256 << 10;
+/// Capacities of groups are multiples of this.
+const GROUP_STEP: usize = 1 << 20;
 /// Events without bytes between them are sent on in groups of this many.
 const GROUP_EVENTS: usize = 1024;
 
@@ -97,7 +99,10 @@ impl Cutter {
     /// The group as it is; what follows its last chunk stays for the next one.
     pub(crate) fn take(&mut self) -> Group {
         let mut group = std::mem::take(&mut self.group);
-        self.group.data = group.data.split_off(self.start);
+        // Room for another like it, so that the next one does not grow through all sizes.
+        self.group.data = Vec::with_capacity(group.data.len().next_multiple_of(GROUP_STEP));
+        self.group.data.extend_from_slice(&group.data[self.start..]);
+        group.data.truncate(self.start);
         // What happens right at the end belongs to the chunk that ends there.
         let events = group.events.partition_point(|(at, _)| *at <= self.start);
         self.group.events = group.events.split_off(events);

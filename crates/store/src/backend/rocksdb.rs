@@ -26,6 +26,9 @@ use super::memory::unmet;
 use super::{Backend, Batch, Durability, Snapshot};
 use crate::{Error, ErrorKind, Result, Space};
 
+/// Batches from this size on are allocated in multiples of it, in bytes.
+const LARGE_BATCH: usize = 512 << 10;
+
 /// A [`Backend`] in a directory of its own.
 ///
 /// One process at a time may write. Readers beside it open with [`RocksOptions::read_only`]: they see the
@@ -187,7 +190,10 @@ impl RocksBackend {
                 return Err(unmet(*space, key));
             }
         }
-        let mut changes = WriteBatch::with_capacity_bytes(batch.bytes() + 32 * batch.changes.len());
+        let bytes = batch.bytes() + 32 * batch.changes.len();
+        // Large batches in few sizes, so that what one frees fits the next.
+        let capacity = if bytes < LARGE_BATCH { bytes } else { bytes.next_multiple_of(LARGE_BATCH) };
+        let mut changes = WriteBatch::with_capacity_bytes(capacity);
         let mut full_key = Vec::new();
         for (space, key, value) in &batch.changes {
             let (family, prefix) = self.family(*space)?;
