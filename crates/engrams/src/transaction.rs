@@ -52,6 +52,13 @@ impl Transaction {
         Self::on(store, store.draft()?, options)
     }
 
+    /// Begins a transaction that fails when another one changes `path` before it is committed.
+    pub(crate) fn expecting(store: &EngramStore, options: &IngestOptions, path: &[u8]) -> Result<Self> {
+        let mut draft = store.draft()?;
+        draft.expect(path)?;
+        Self::on(store, draft, options)
+    }
+
     fn on(store: &EngramStore, draft: Draft, options: &IngestOptions) -> Result<Self> {
         let settings = options.settle(store)?;
         Ok(Self {

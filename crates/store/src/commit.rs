@@ -7,8 +7,10 @@ use engrams_core::{Dimension, Engram};
 use crate::format::{MAX_MESSAGE_BYTES, Version, id_key};
 use crate::store::{EngramStore, HEAD_KEY, Inner, head_record};
 use crate::trace::{FileTally, Traces};
-use crate::tree::{Changes, EachChange, Entry, Merge, Timestamp, Tree, TreeRoot, apply, difference, merge};
-use crate::{Batch, Durability, Error, Result, Space};
+use crate::tree::{
+    Changes, EachChange, Entry, Merge, Timestamp, Tree, TreeRoot, after, apply, check_path, difference, merge,
+};
+use crate::{Batch, Conflict, Durability, Error, ErrorKind, Result, Space};
 
 /// Changes to the tree of one version, not yet visible to anyone.
 ///
@@ -21,6 +23,10 @@ pub struct Draft {
     changes: Changes,
     provisional: u64,
     engram: Engram,
+    /// The engram's change is not known, since old content is damaged: it is counted anew.
+    recount: bool,
+    /// Paths with the versions they must still have when this is committed.
+    expected: Vec<(Vec<u8>, Option<u64>)>,
 }
 
 /// Changes kept in memory before they are staged as pages.
@@ -42,6 +48,8 @@ impl EngramStore {
             base,
             changes: Changes::default(),
             engram: Engram::new(Dimension::ENGRAM),
+            recount: false,
+            expected: Vec::new(),
         })
     }
 }
@@ -94,7 +102,7 @@ impl Draft {
         if leaf.entries.iter().any(|e| below(&e.path) && kept(e)) {
             return Ok(true);
         }
-        if leaf.entries.last().is_some_and(|e| e.path.as_slice() > first.as_slice() && !below(&e.path)) {
+        if leaf.end.is_none_or(|end| end >= after(path)) {
             return Ok(false);
         }
         for entry in self.tree.entries(path).skip_while(|e| e.as_ref().is_ok_and(|e| e.path == path)) {
@@ -117,18 +125,47 @@ impl Draft {
         Ok(())
     }
 
+    /// The path must still have the base's version (or still not exist) when this is committed, even if it is not
+    /// changed here.
+    ///
+    /// # Errors
+    /// `Corrupt` when the base can't be read.
+    pub fn expect(&mut self, path: &[u8]) -> Result<()> {
+        let version = self.base_tree.get(path)?.map(|entry| entry.version);
+        self.expected.push((path.to_vec(), version));
+        Ok(())
+    }
+
     /// Sets or removes one path.
     ///
     /// # Errors
-    /// `Corrupt` or `Io` when changes so far can't be staged.
+    /// `Invalid` when the path is not allowed or not the entry's, or an attribute is out of its range; `Corrupt` or
+    /// `Io` when changes so far can't be staged.
     pub fn set(&mut self, path: Vec<u8>, entry: Option<Entry>) -> Result<()> {
+        check_path(&path)?;
+        if let Some(entry) = &entry {
+            entry.attributes.check()?;
+            if entry.path != path {
+                return Err(Error::invalid(format!(
+                    "an entry of another path for `{}`",
+                    path.escape_ascii()
+                )));
+            }
+        }
         self.changes.entries.insert(path, entry);
         if self.changes.entries.len() >= CHANGES_IN_MEMORY { self.settle() } else { Ok(()) }
     }
 
+    /// The change of the root engram can't be told: it is counted anew from the files when this is committed.
+    pub fn recount(&mut self) {
+        self.recount = true;
+    }
+
     /// Adds a change of the root engram.
-    pub fn count(&mut self, change: &Engram) {
-        self.engram.merge(change);
+    pub fn count(&mut self, change: Option<&Engram>) {
+        if let Some(change) = change {
+            self.engram.merge(change);
+        }
     }
 
     fn settle(&mut self) -> Result<()> {
@@ -182,6 +219,13 @@ impl Draft {
                 Arc::clone(&store.pages),
                 head.as_ref().map_or_else(TreeRoot::default, TreeRoot::of),
             );
+            for (path, expected) in &self.expected {
+                let found = newest.get(path)?.map(|entry| entry.version);
+                if found != *expected {
+                    let (path, expected) = (path.clone(), *expected);
+                    return Err(Error::conflicting(Conflict { path, expected, found }));
+                }
+            }
             let sides = Merge {
                 base: &self.base_tree,
                 head: &newest,
@@ -197,16 +241,23 @@ impl Draft {
                 if let Some(old) = old {
                     tally.push_all(&mut traces, old)?;
                 }
-                change.merge(&tally.finish(&mut traces)?);
+                if let Some(counted) = tally.finish(&mut traces)? {
+                    change.merge(&counted);
+                }
                 Ok(())
             })?;
             tree.root()
         };
-        let mut engram = match &*head {
-            Some(head) => store.engram(head)?,
-            None => Engram::new(Dimension::ENGRAM),
+        let engram = match head.as_ref().map(|head| store.engram(head)) {
+            None => change,
+            Some(Ok(mut engram)) if !self.recount => {
+                engram.merge(&change);
+                engram
+            }
+            Some(Err(error)) if error.kind() != ErrorKind::Corrupt => return Err(error),
+            // An engram is derived: damage to it, or to what is replaced, must not stop commits.
+            _ => store.count(&Tree::new(Arc::clone(&store.pages), tree))?,
         };
-        engram.merge(&change);
         let version = Version {
             number,
             parent: head.as_ref().map(|head| head.number),

@@ -35,7 +35,7 @@ pub use codec::{Compression, Encoder};
 pub use commit::Draft;
 pub use error::{Conflict, Error, ErrorKind, Result};
 pub(crate) use format::Reader;
-pub use format::{Coding, FORMAT_VERSION, Head, STORED_VECTOR_BYTES, Superblock, Version};
+pub use format::{Coding, FORMAT_VERSION, Head, MAX_MESSAGE_BYTES, STORED_VECTOR_BYTES, Superblock, Version};
 pub use recall::RECALL_FEATURES;
 pub use space::Space;
 pub use staging::{NewChunk, Staging};

@@ -7,7 +7,7 @@ use crate::boundary::spread;
 use crate::format::{Reader, put_signed, put_varint};
 use crate::page::PageStore;
 use crate::tree::{Content, FileNode, Piece, get_pieces, put_pieces};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Pieces kept in a file's tree entry itself; longer lists go to pages.
 const MAX_INLINE: usize = 24;
@@ -70,7 +70,11 @@ impl ListBuilder {
         put_varint(&mut plain, bytes);
         put_pieces(&mut plain, &leaf, &mut Piece { chunk: 0, start: 0, len: 0 });
         let old = match &mut self.like {
-            Some(like) => like.leaf_at(self.paged)?,
+            // An older list only saves bytes: a damaged one saves none.
+            Some(like) => match like.leaf_at(self.paged) {
+                Err(error) if error.kind() == ErrorKind::Corrupt => None,
+                found => found?,
+            },
             None => None,
         };
         let page = put_or_reuse(&self.pages, &plain, old)?;
@@ -127,8 +131,14 @@ impl ListBuilder {
 /// The page at `old` when it has these very bytes, else a new page coded against it.
 pub(crate) fn put_or_reuse(pages: &PageStore, plain: &[u8], old: Option<u64>) -> Result<u64> {
     match old {
-        Some(old) if *pages.get(old)? == *plain => Ok(old),
-        old => pages.put(plain, old),
+        Some(old) => match pages.get(old) {
+            Ok(page) if *page == *plain => Ok(old),
+            Ok(_) => pages.put(plain, Some(old)),
+            // What is damaged must not keep new records from being written.
+            Err(error) if error.kind() == ErrorKind::Corrupt => pages.put(plain, None),
+            Err(error) => Err(error),
+        },
+        None => pages.put(plain, None),
     }
 }
 

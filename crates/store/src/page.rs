@@ -9,7 +9,7 @@ use lru::LruCache;
 
 use crate::backend::KeyRange;
 use crate::codec::{self, Compression, Encoder};
-use crate::format::{Coding, Reader, id_key, id_of_key, put_varint, seal, unseal};
+use crate::format::{Coding, MAX_ID, Reader, id_key, id_of_key, put_varint, seal, unseal};
 use crate::{Backend, Batch, Durability, Error, Result, Space};
 
 /// Longest plain page, in bytes: bounds what a record can make a reader allocate.
@@ -18,6 +18,8 @@ pub(crate) const MAX_PAGE_BYTES: usize = 8 << 20;
 const MAX_PAGE_DEPTH: u8 = 16;
 /// Pages are few and read often: a high level costs little and saves bytes for good.
 const PAGE_COMPRESSION: Compression = Compression::Zstd(12);
+/// Longer pages, which only extended attributes make, are not kept: the cache stays below 32 MiB.
+const MAX_CACHED_BYTES: usize = 64 << 10;
 const CACHED_PAGES: NonZeroUsize = NonZeroUsize::new(512).expect("not zero");
 
 /// Reads and stages pages.
@@ -79,6 +81,7 @@ impl PageStore {
             }
         };
         let mut batch = Batch::new();
+        batch.expect(Space::Page, id_key(id), None);
         batch.put(Space::Page, id_key(id), seal(Space::Page, &id_key(id), out));
         self.backend.write(batch, Durability::Staged)?;
         self.keep(id, Page { plain: plain.into(), depth });
@@ -86,6 +89,9 @@ impl PageStore {
     }
 
     fn keep(&self, id: u64, page: Page) {
+        if page.plain.len() > MAX_CACHED_BYTES {
+            return;
+        }
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(id, page);
     }
 
@@ -134,9 +140,6 @@ fn check(id: u64, plain: &[u8]) -> [u8; 8] {
     let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
     [a, b, c, d, e, f, g, h]
 }
-
-/// Ids stay below this, so that counting them never overflows.
-const MAX_ID: u64 = 1 << 56;
 
 /// The id after the largest one of `space`; 1 when it is empty.
 ///

@@ -163,9 +163,9 @@ impl<'s> Staging<'s> {
         for (key, ids) in recall {
             self.batch.put(Space::Recall, key, recall::encode(&ids));
         }
-        if self.batch.is_empty() {
-            return Ok(());
-        }
+        let Some((first, ..)) = self.staged.first() else { return Ok(()) };
+        // Another handle on the same backend may have taken these ids: nothing of its may be overwritten.
+        self.batch.expect(Space::Head, id_key(*first), None);
         self.store.backend.write(std::mem::take(&mut self.batch), Durability::Staged)?;
         // Not before: a chunk that was not written must not be a base.
         for (id, head, plain) in std::mem::take(&mut self.staged) {

@@ -42,7 +42,7 @@ impl EngramStore {
             versions: versions.len() as u64,
             files: versions.first().map_or(0, |v| v.files),
             logical_bytes: versions.first().map_or(0, |v| v.bytes),
-            ingested_bytes: versions.iter().map(|v| v.bytes).sum(),
+            ingested_bytes: versions.iter().fold(0, |sum: u64, v| sum.saturating_add(v.bytes)),
             stored_bytes: self.0.backend.stored_bytes()?
                 + self.0.mark.as_ref().map_or(0, |mark| mark.bytes()),
             ..Stats::default()

@@ -9,14 +9,14 @@ use engrams_core::{Dimension, Engram};
 use crate::backend::{KeyRange, MemoryBackend};
 use crate::boundary::spread_bytes;
 use crate::chunk::{ChunkReader, Plain};
-use crate::format::{Head, Reader, Superblock, Version, id_key, id_of_key, put_varint, seal, unseal};
+use crate::format::{Head, MAX_ID, Reader, Superblock, Version, id_key, id_of_key, put_varint, seal, unseal};
 use crate::list::{Cursor, ListBuilder};
 use crate::mark::CommitMark;
 use crate::page::{PageStore, next_id};
 use crate::staging::{Ids, Staging};
-use crate::trace::FileTally;
+use crate::trace::{FileTally, Traces};
 use crate::tree::{FileNode, Piece, Tree, TreeRoot};
-use crate::{Backend, Batch, Durability, Error, ErrorKind, Result, Space};
+use crate::{Backend, Batch, Durability, Error, Result, Space};
 
 /// Many versions of many files. A handle: clones share the store.
 #[derive(Clone)]
@@ -86,7 +86,7 @@ impl EngramStore {
         refuse_foreign(path, &database)?;
         let rocks = RocksOptions { memory_bytes: options.database_bytes, ..RocksOptions::default() };
         let backend = match RocksBackend::open(&database, &rocks) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != crate::ErrorKind::NotFound => return Err(error),
             Err(_) if create => RocksBackend::create(&database, &rocks)?,
             Err(_) => {
                 let missing = format!("there is no store at {}: ingest something first", path.display());
@@ -335,6 +335,22 @@ impl Inner {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The root engram of a tree, counted from its files.
+    pub(crate) fn count(self: &Arc<Self>, tree: &Tree) -> Result<Engram> {
+        let (mut engram, mut traces) = (Engram::new(Dimension::ENGRAM), Traces::default());
+        for entry in tree.entries(b"") {
+            let entry = entry?;
+            let Some(file) = entry.file() else { continue };
+            let mut tally = FileTally::new(Arc::clone(self), None);
+            let change = tally.push_all(&mut traces, file).and_then(|()| tally.finish(&mut traces));
+            let change = change.map_err(|e| e.within(format_args!("`{}`", entry.path.escape_ascii())))?;
+            if let Some(change) = change {
+                engram.merge(&change);
+            }
+        }
+        Ok(engram)
+    }
+
     pub(crate) fn engram(&self, version: &Version) -> Result<Engram> {
         let damaged = |e: Error| e.within(format_args!("engram of version {}", version.number));
         let bytes = self.pages.get(version.engram).map_err(damaged)?;
@@ -430,10 +446,10 @@ fn head_number(record: &[u8]) -> Result<u64> {
     let mut reader = Reader::new(unseal(Space::Meta, HEAD_KEY, record)?, "head record");
     let number = reader.varint()?;
     reader.finish()?;
-    if number == 0 {
-        Err(Error::new(ErrorKind::Corrupt, "head record: it names no version"))
-    } else {
+    if (1..MAX_ID).contains(&number) {
         Ok(number)
+    } else {
+        Err(Error::corrupt("head record: its number is out of range"))
     }
 }
 

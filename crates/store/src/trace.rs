@@ -14,7 +14,7 @@ use lru::LruCache;
 use crate::list::Cursor;
 use crate::store::Inner;
 use crate::tree::{FileNode, Piece};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Bytes at each end of a piece that decide what a seam adds.
 const SEAM_BYTES: usize = engrams_core::SEAM_BYTES;
@@ -88,12 +88,15 @@ const SETTLE_AT: usize = 128;
 /// The change that one file makes to an engram: its new content counted once, its old content taken away.
 pub struct FileTally {
     store: Arc<Inner>,
-    change: Engram,
+    /// `None` while nothing changed: most small files have no features.
+    change: Option<Engram>,
     pieces: HashMap<Piece, i64>,
     seams: HashMap<(Piece, Piece), i64>,
     new: Option<Piece>,
     new_bytes: u64,
     old: Option<(Cursor, u64, Option<Piece>)>,
+    /// Why the change can't be told, if so: `finish` says it.
+    damage: Option<Error>,
 }
 
 impl FileTally {
@@ -101,20 +104,34 @@ impl FileTally {
         let old = old.map(|file| (Cursor::new(Arc::clone(&store.pages), &file.content, file.size), 0, None));
         Self {
             store,
-            change: Engram::new(Dimension::ENGRAM),
+            change: None,
             pieces: HashMap::new(),
             seams: HashMap::new(),
             new: None,
             new_bytes: 0,
             old,
+            damage: None,
         }
     }
 
-    /// Counts the next piece of the new content.
+    /// Counts the next piece of the new content. Damage is kept for [`finish`](Self::finish).
     ///
     /// # Errors
-    /// `Corrupt` when old content can't be read.
+    /// `Io` or `Unavailable` when old content can't be read.
     pub fn push(&mut self, traces: &mut Traces, piece: Piece) -> Result<()> {
+        if self.damage.is_some() {
+            return Ok(());
+        }
+        match self.try_push(traces, piece) {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                self.damage = Some(error);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn try_push(&mut self, traces: &mut Traces, piece: Piece) -> Result<()> {
         count(&mut self.pieces, piece, 1);
         if let Some(before) = self.new.replace(piece) {
             count(&mut self.seams, (before, piece), 1);
@@ -175,11 +192,14 @@ impl FileTally {
         Ok(())
     }
 
-    /// The whole change.
+    /// The whole change; `None` when there is none.
     ///
     /// # Errors
     /// `Corrupt` when old content can't be read.
-    pub fn finish(mut self, traces: &mut Traces) -> Result<Engram> {
+    pub fn finish(mut self, traces: &mut Traces) -> Result<Option<Engram>> {
+        if let Some(damage) = self.damage {
+            return Err(damage);
+        }
         self.advance_old(traces, u64::MAX)?;
         self.settle(traces)?;
         Ok(self.change)
@@ -199,7 +219,11 @@ fn count<K: std::hash::Hash + Eq + Copy>(counts: &mut HashMap<K, i64>, key: K, b
     }
 }
 
-fn add(engram: &mut Engram, features: &[u64], times: i64) {
+fn add(change: &mut Option<Engram>, features: &[u64], times: i64) {
+    if features.is_empty() {
+        return;
+    }
+    let engram = change.get_or_insert_with(|| Engram::new(Dimension::ENGRAM));
     for _ in 0..times.unsigned_abs() {
         if times > 0 { engram.add_features(features) } else { engram.subtract_features(features) }
     }

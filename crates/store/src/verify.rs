@@ -50,6 +50,8 @@ impl VerifyReport {
     }
 }
 
+/// Versions in a row that can't be read; after these the rest is given up.
+const MAX_MISSING: u64 = 1000;
 /// More lines than this help no one.
 const MAX_ERRORS: usize = 10_000;
 
@@ -209,9 +211,16 @@ impl Verification<'_> {
         let mut before = None;
         let mut engram = Engram::new(Dimension::ENGRAM);
         let mut traces = Traces::default();
+        let mut missing = 0;
         for number in 1..=newest {
             self.report.versions += 1;
-            match store.version(number) {
+            let version = store.version(number);
+            missing = if version.is_ok() { 0 } else { missing + 1 };
+            if missing > MAX_MISSING {
+                self.found(format!("version {number} and the following can't be read"));
+                break;
+            }
+            match version {
                 Ok(version) => {
                     if let Err(error) =
                         self.version(store, before.as_ref(), &version, &mut engram, &mut traces)
@@ -252,7 +261,9 @@ impl Verification<'_> {
                 if let Some((_, file)) = file {
                     tally.push_all(traces, file)?;
                 }
-                engram.merge(&tally.finish(traces)?);
+                if let Some(change) = tally.finish(traces)? {
+                    engram.merge(&change);
+                }
             }
             Ok(())
         })?;

@@ -23,6 +23,8 @@ pub struct StreamingDecoder {
     at_hand: Option<DecodedChunk>,
     bytes_read: u64,
     chunks: u64,
+    /// The iterator met damage and has ended.
+    ended: bool,
 }
 
 /// Verified bytes of a file, as far as one chunk holds them.
@@ -97,6 +99,7 @@ impl StreamingDecoder {
             at_hand: None,
             bytes_read: 0,
             chunks: 0,
+            ended: false,
         })
     }
 
@@ -199,13 +202,11 @@ impl Iterator for StreamingDecoder {
 
     /// The bytes from the position to the end of its chunk. An error ends the iteration.
     fn next(&mut self) -> Option<Self::Item> {
-        if self.position >= self.end {
+        if self.position >= self.end || self.ended {
             return None;
         }
         let next = self.up_to(self.end);
-        if next.is_err() {
-            self.position = self.end;
-        }
+        self.ended = next.is_err();
         Some(next)
     }
 }

@@ -2,7 +2,7 @@
 
 use engrams_core::{ChunkParams, Chunking};
 use engrams_store::tree::{Attributes, Timestamp};
-use engrams_store::{Compression, Conflict, EngramStore, Error, Result};
+use engrams_store::{Compression, Conflict, EngramStore, Error, MAX_MESSAGE_BYTES, Result, check_path};
 
 use super::options::{IngestOptions, adaptive};
 use super::streaming::StreamingIngester;
@@ -126,7 +126,15 @@ impl<'s> StreamingIngesterBuilder<'s> {
         if let Some(bytes) = self.adaptive {
             self.options.chunking = adaptive(bytes);
         }
-        let mut transaction = Transaction::begin(self.store, &self.options)?;
+        let message = self.message.unwrap_or_else(|| String::from_utf8_lossy(&path).into_owned());
+        if message.len() > MAX_MESSAGE_BYTES {
+            return Err(Error::invalid(format!(
+                "a message of {} bytes is over {MAX_MESSAGE_BYTES}",
+                message.len()
+            )));
+        }
+        check_path(&path)?;
+        let mut transaction = Transaction::expecting(self.store, &self.options, &path)?;
         if let Some(expected) = self.expected {
             let expected = (expected > 0).then_some(expected);
             let found = transaction.base().get(&path)?.map(|entry| entry.version);
@@ -135,7 +143,6 @@ impl<'s> StreamingIngesterBuilder<'s> {
             }
         }
         let file = transaction.begin_file(&path, self.attributes.unwrap_or_else(attributes))?;
-        let message = self.message.unwrap_or_else(|| String::from_utf8_lossy(&path).into_owned());
         Ok(StreamingIngester::new(transaction, file, path, message))
     }
 }

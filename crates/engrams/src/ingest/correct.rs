@@ -78,7 +78,8 @@ fn one<'p>(encoder: &mut Encoder<'p>, task: &'p Task<'_>, policy: &CorrectionPol
     };
     let depth = deepest.checked_add(1).ok_or_else(|| Error::corrupt("a chain of corrections is too long"))?;
     let correction = encoder.correction(task.plain, task.prefix.bytes())?;
-    if correction.len() > task.plain.len() / CLEARLY_SMALL {
+    let usual = policy.root_gain >= CorrectionPolicy::default().root_gain;
+    if !usual || correction.len() > task.plain.len() / CLEARLY_SMALL {
         let alone = encoder.verbatim(task.plain)?;
         if !policy.accepts(correction.len(), alone.1.len(), deepest.into()) {
             return Ok(Coded::verbatim(alone));

@@ -20,6 +20,8 @@ pub(crate) struct Cutter {
 
 /// Bytes asked of a reader at once.
 const READ_BYTES: usize = 256 << 10;
+/// A group ends with this many events, whatever its bytes: bounds memory.
+const MOST_EVENTS: usize = 16 * GROUP_EVENTS;
 /// Capacities of groups are multiples of this.
 const GROUP_STEP: usize = 1 << 20;
 /// Events without bytes between them are sent on in groups of this many.
@@ -72,6 +74,10 @@ impl Cutter {
                 }
                 None => self.scanned = self.group.data.len(),
             }
+        }
+        if self.group.events.len() >= MOST_EVENTS {
+            // Files of next to no bytes: a chunk must end early, or the events would pile up.
+            return self.force_cut().or_else(|| Some(self.take()));
         }
         (self.group.events.len() >= GROUP_EVENTS && self.group.data.is_empty()).then(|| self.take())
     }

@@ -338,3 +338,59 @@ fn a_damaged_name_index_does_not_keep_new_bytes_from_being_stored() {
     ingest(&store, "new", &bytes);
     assert!(try_read(&store, b"new", None).unwrap() == bytes);
 }
+
+/// Flips a byte in the middle of the record of `space` that `pick` chooses.
+fn spoil(backend: &MemoryBackend, space: Space, pick: impl Fn(&[u8]) -> bool) {
+    let records = records(backend, &[space]);
+    let ((space, key), mut value) = records.into_iter().rfind(|((_, key), _)| pick(key)).unwrap();
+    let middle = value.len() / 2;
+    value[middle] ^= 0x10;
+    let mut batch = Batch::new();
+    batch.put(space, key, value);
+    backend.write(batch, Durability::Durable).unwrap();
+}
+
+#[test]
+fn a_damaged_engram_does_not_stop_commits_and_is_counted_anew() {
+    let (store, backend) = small_store(1024);
+    ingest(&store, "f", &text(5000, 1));
+    drop(store);
+    // The page written last is the engram.
+    spoil(&backend, Space::Page, |_| true);
+    let store = open(backend, 1024).unwrap();
+    assert!(store.engram(&store.version(1).unwrap()).is_err());
+    ingest(&store, "new", &text(3000, 2));
+    let mut expected = store.engram(&store.version(2).unwrap()).unwrap();
+    let clean = EngramStore::in_memory();
+    ingest(&clean, "new", &text(3000, 2));
+    ingest(&clean, "f", &text(5000, 1));
+    expected.subtract(&clean.engram(&clean.version(2).unwrap()).unwrap());
+    assert!(expected.is_zero());
+}
+
+#[test]
+fn a_file_with_a_damaged_chunk_can_be_overwritten_and_removed() {
+    for overwrite in [true, false] {
+        let (store, backend) = small_store(1024);
+        ingest(&store, "bad", &noise(20_000, 1));
+        ingest(&store, "good", &noise(3000, 9));
+        drop(store);
+        spoil(&backend, Space::Payload, |key| key == 1u64.to_be_bytes());
+        let store = open(backend, 1024).unwrap();
+        assert!(try_read(&store, b"bad", None).is_err());
+        let clean = EngramStore::in_memory();
+        ingest(&clean, "good", &noise(3000, 9));
+        if overwrite {
+            for store in [&store, &clean] {
+                ingest(store, "bad", &noise(20_000, 77));
+            }
+            assert_eq!(try_read(&store, b"bad", None).unwrap(), noise(20_000, 77));
+        } else {
+            let mut transaction = Transaction::begin(&store, &IngestOptions::default()).unwrap();
+            transaction.remove(b"bad").unwrap();
+            transaction.commit("").unwrap();
+        }
+        let engram = |store: &EngramStore| store.engram(&store.head().unwrap().unwrap()).unwrap();
+        assert_eq!(engram(&store), engram(&clean));
+    }
+}

@@ -8,7 +8,7 @@ use engrams::{
 };
 use proptest::prelude::*;
 
-use crate::common::{assert_sound, cases, fixed, ingest, noise, read, root, small_store, sum, text};
+use crate::common::{assert_sound, cases, fixed, ingest, noise, open, read, root, small_store, sum, text};
 
 fn writer(store: &EngramStore, path: &str) -> StreamingIngester {
     StreamingIngester::builder(store).with_path(path).with_attributes(fixed()).build().unwrap()
@@ -313,4 +313,47 @@ proptest! {
         }
         prop_assert!(root(&store) == expected);
     }
+}
+
+#[test]
+fn a_stream_that_changes_nothing_still_learns_that_another_changed_its_path() {
+    for expected in [Some(1), None] {
+        for removed in [false, true] {
+            let (store, _) = small_store(1024);
+            let first = text(5000, 1);
+            ingest(&store, "f", &first);
+            let mut again = StreamingIngester::builder(&store).with_path("f").with_attributes(fixed());
+            if let Some(version) = expected {
+                again = again.with_expected_version(version);
+            }
+            let mut again = again.build().unwrap();
+            again.ingest_bytes(&first).unwrap();
+            if removed {
+                let mut other = begin(&store);
+                other.remove(b"f").unwrap();
+                other.commit("").unwrap();
+            } else {
+                ingest(&store, "f", &text(5000, 2));
+            }
+            let error = again.finalize().unwrap_err();
+            let found = (!removed).then_some(2);
+            assert_eq!(error.conflict(), Some(&Conflict { path: b"f".to_vec(), expected: Some(1), found }));
+        }
+    }
+}
+
+#[test]
+fn a_second_store_over_the_same_backend_overwrites_nothing() {
+    let backend = std::sync::Arc::new(engrams::store::backend::MemoryBackend::new());
+    let shared = || std::sync::Arc::<engrams::store::backend::MemoryBackend>::clone(&backend);
+    let first = open(shared(), 1024).unwrap();
+    let second = open(shared(), 1024).unwrap();
+    let bytes = text(5000, 1);
+    ingest(&first, "a", &bytes);
+    let mut late = writer(&second, "c");
+    let outcome = late.ingest_bytes(&text(5000, 2)).map(|_| ()).and_then(|()| late.finalize().map(|_| ()));
+    assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Conflict);
+    let fresh = open(shared(), 1024).unwrap();
+    assert_eq!(read(&fresh, "a", 1), bytes);
+    assert_sound(&fresh);
 }

@@ -5,7 +5,9 @@ use std::io::{Read, Seek, SeekFrom};
 use engrams::{Chunking, EngramStore, ErrorKind, StreamingDecoder, StreamingIngester};
 use proptest::prelude::*;
 
-use crate::common::{cases, ingest, noise, small_store, text};
+use engrams::store::{Backend, Batch, Durability, Space};
+
+use crate::common::{cases, ingest, noise, open, records, small_store, text};
 
 fn stored(bytes: &[u8], chunking: Chunking) -> EngramStore {
     let store = EngramStore::in_memory();
@@ -213,4 +215,22 @@ fn a_decoder_keeps_the_version_it_was_built_on() {
     pinned.read_to_end(&mut rest).unwrap();
     assert_eq!([head, rest].concat(), old);
     assert_eq!(decoder(&store).read_n_bytes(u64::MAX).unwrap(), new);
+}
+
+#[test]
+fn damage_met_by_the_iterator_is_not_the_end_of_the_file_for_a_reader() {
+    let (store, backend) = small_store(1024);
+    ingest(&store, "f", &noise(20_000, 1));
+    drop(store);
+    for ((space, key), mut value) in records(&backend, &[Space::Payload]) {
+        value[0] ^= 1;
+        let mut batch = Batch::new();
+        batch.put(space, key, value);
+        backend.write(batch, Durability::Durable).unwrap();
+    }
+    let store = open(backend, 1024).unwrap();
+    let mut decoder = StreamingDecoder::builder(&store, "f").build().unwrap();
+    assert!(decoder.next().unwrap().is_err());
+    assert!(decoder.next().is_none());
+    assert!(decoder.read(&mut [0; 10]).is_err());
 }

@@ -294,3 +294,30 @@ fn attributes_that_no_record_holds_are_refused_when_they_are_put() {
     transaction.put_file(b"f", good, &mut &b"x"[..]).unwrap();
     assert_eq!(transaction.commit("").unwrap().files, 1);
 }
+
+#[test]
+fn extended_attributes_as_large_as_linux_allows_fit_into_pages() {
+    let store = EngramStore::in_memory();
+    let mut transaction = Transaction::begin(&store, &IngestOptions::default()).unwrap();
+    let large = Attributes { xattrs: vec![(b"user.a".to_vec(), vec![1; 60 << 10])], ..Attributes::default() };
+    for number in 0..600 {
+        transaction.put_directory(format!("{number:05}").as_bytes(), large.clone()).unwrap();
+    }
+    transaction.commit("").unwrap();
+    let entries: Vec<_> = store.tree(None).unwrap().entries(b"").map(|entry| entry.unwrap()).collect();
+    assert_eq!(entries.len(), 600);
+    assert!(entries.iter().all(|entry| entry.attributes == large));
+}
+
+#[test]
+fn files_without_bytes_do_not_pile_up_behind_a_pending_chunk() {
+    let store = EngramStore::in_memory();
+    let mut transaction = Transaction::begin(&store, &IngestOptions::default()).unwrap();
+    transaction.put_file(b"0", Attributes::default(), &mut &b"x"[..]).unwrap();
+    for number in 0..60_000 {
+        let path = format!("d/{number:06}");
+        transaction.put_file(path.as_bytes(), Attributes::default(), &mut &b""[..]).unwrap();
+    }
+    assert!(transaction.progress().files > 20_000, "{:?}", transaction.progress());
+    assert_eq!(transaction.commit("").unwrap().files, 60_001);
+}

@@ -7,6 +7,5 @@ mod wire;
 
 pub use head::{Coding, Head, STORED_VECTOR_BYTES};
 pub use superblock::{FORMAT_VERSION, Superblock};
-pub(crate) use version::MAX_MESSAGE_BYTES;
-pub use version::Version;
-pub(crate) use wire::{Reader, id_key, id_of_key, put_bytes, put_signed, put_varint, seal, unseal};
+pub use version::{MAX_MESSAGE_BYTES, Version};
+pub(crate) use wire::{MAX_ID, Reader, id_key, id_of_key, put_bytes, put_signed, put_varint, seal, unseal};

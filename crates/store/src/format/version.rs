@@ -1,6 +1,6 @@
 //! The record of a version: one published state of the whole store.
 
-use super::wire::{Reader, id_key, put_bytes, put_signed, put_varint, seal, unseal};
+use super::wire::{MAX_ID, Reader, id_key, put_bytes, put_signed, put_varint, seal, unseal};
 use crate::tree::Timestamp;
 use crate::{Result, Space};
 
@@ -30,7 +30,7 @@ pub struct Version {
 }
 
 /// Longest message kept, in bytes.
-pub(crate) const MAX_MESSAGE_BYTES: usize = 64 << 10;
+pub const MAX_MESSAGE_BYTES: usize = 64 << 10;
 
 impl Version {
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -70,6 +70,10 @@ impl Version {
             chunks_end: reader.varint()?,
             message: String::from_utf8_lossy(reader.length_prefixed(MAX_MESSAGE_BYTES as u64)?).into_owned(),
         };
+        let in_range = number < MAX_ID && version.chunks_end <= MAX_ID && version.bytes < 1 << 62;
+        if !in_range {
+            return Err(reader.error("a number is out of range"));
+        }
         reader.finish()?;
         Ok(version)
     }

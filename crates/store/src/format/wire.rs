@@ -2,6 +2,9 @@
 
 use crate::{Error, Result, Space};
 
+/// Ids and version numbers stay below this, so that counting them never overflows.
+pub(crate) const MAX_ID: u64 = 1 << 56;
+
 /// Bytes of a seal.
 pub(crate) const SEAL_BYTES: usize = 4;
 

@@ -12,6 +12,9 @@ use crate::list::put_or_reuse;
 /// A page ends after an entry whose path's spread bits (8 bits further for each level) are clear here: 64 on average.
 const CUT_MASK: u64 = 63;
 
+/// A leaf ends early when its entries have this many bytes of extended attributes.
+const MAX_LEAF_XATTR_BYTES: usize = 1 << 20;
+
 /// Changes to a tree: first everything under the cleared paths goes, then paths are set or removed.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
@@ -54,13 +57,13 @@ pub(crate) fn is_at_or_below(path: &[u8], parent: &[u8]) -> bool {
 }
 
 /// The first path after everything below `parent`.
-fn after(parent: &[u8]) -> Vec<u8> {
+pub(crate) fn after(parent: &[u8]) -> Vec<u8> {
     [parent, &[b'/' + 1]].concat()
 }
 
 /// `tree` with `changes` applied. Pages of `like`, an older tree, are used again where equal, and as bases elsewhere.
 pub(crate) fn apply(tree: &Tree, changes: &Changes, like: &Tree) -> Result<TreeRoot> {
-    let mut builder = Builder { like, leaf: Vec::new(), levels: Vec::new() };
+    let mut builder = Builder { like, leaf: Vec::new(), leaf_bytes: 0, levels: Vec::new() };
     let mut pending = changes.entries.iter().peekable();
     for leaf in tree.leaves(b"") {
         let (reference, end) = leaf?;
@@ -101,6 +104,8 @@ pub(crate) fn apply(tree: &Tree, changes: &Changes, like: &Tree) -> Result<TreeR
 struct Builder<'t> {
     like: &'t Tree,
     leaf: Vec<Entry>,
+    /// Bytes of extended attributes in it.
+    leaf_bytes: usize,
     levels: Vec<Vec<Ref>>,
 }
 
@@ -111,8 +116,10 @@ impl Builder<'_> {
 
     fn push(&mut self, entry: Entry) -> Result<()> {
         let cut = spread_bytes(&entry.path) & CUT_MASK == 0;
+        self.leaf_bytes += entry.attributes.xattr_bytes();
         self.leaf.push(entry);
-        if cut || self.leaf.len() == MAX_PER_PAGE { self.end_leaf() } else { Ok(()) }
+        let full = self.leaf.len() == MAX_PER_PAGE || self.leaf_bytes >= MAX_LEAF_XATTR_BYTES;
+        if cut || full { self.end_leaf() } else { Ok(()) }
     }
 
     /// Takes a whole leaf that ends at a boundary, unread when it also begins at one.
@@ -126,6 +133,7 @@ impl Builder<'_> {
 
     fn end_leaf(&mut self) -> Result<()> {
         let entries = std::mem::take(&mut self.leaf);
+        self.leaf_bytes = 0;
         let Some(first) = entries.first().map(|e| e.path.clone()) else { return Ok(()) };
         let mut totals = Totals::default();
         entries.iter().for_each(|entry| totals.add(Totals::of(entry)));

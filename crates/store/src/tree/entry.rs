@@ -97,6 +97,8 @@ pub struct Timestamp {
 
 /// Longest extended attribute, in bytes: Linux's own limit.
 pub(crate) const MAX_XATTR_BYTES: usize = 64 << 10;
+/// All extended attributes of one path, in bytes: half of what a page holds.
+const MAX_XATTRS_BYTES: usize = 4 << 20;
 /// More extended attributes than this no file system keeps.
 pub(crate) const MAX_XATTRS: usize = 4096;
 
@@ -125,7 +127,17 @@ impl Attributes {
                 ));
             }
         }
+        if self.xattr_bytes() > MAX_XATTRS_BYTES {
+            return wrong(format!(
+                "{} bytes of extended attributes are over {MAX_XATTRS_BYTES}",
+                self.xattr_bytes()
+            ));
+        }
         self.hard_link.as_deref().map_or(Ok(()), check_path)
+    }
+
+    pub(crate) fn xattr_bytes(&self) -> usize {
+        self.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum()
     }
 }
 

@@ -6,7 +6,7 @@ mod merge;
 mod page;
 mod reader;
 
-pub(crate) use builder::{Changes, apply};
+pub(crate) use builder::{Changes, after, apply};
 pub use entry::{Attributes, Content, Entry, FileNode, MAX_PATH_BYTES, Node, Piece, Timestamp, check_path};
 pub use merge::EachChange;
 pub(crate) use merge::{Merge, difference, merge};

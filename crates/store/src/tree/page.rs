@@ -210,7 +210,7 @@ fn get_entry(reader: &mut Reader<'_>, path: &[u8], at: &mut Piece) -> Result<Ent
         DIRECTORY => Node::Directory,
         SYMLINK => Node::Symlink(reader.length_prefixed(super::MAX_PATH_BYTES as u64)?.to_vec()),
         kind @ (FILE | LISTED) => {
-            let size = reader.varint()?;
+            let size = reader.varint_up_to(1 << 62)?;
             let hash = reader.array()?;
             let content = if kind == FILE {
                 Content::Inline(get_pieces(reader, size, at)?)

@@ -4,7 +4,7 @@ use engrams_core::{Dimension, Engram};
 use engrams_store::tree::{Attributes, Node, Piece};
 use engrams_store::{Entry, Error, FileTally, PieceList, Result};
 
-use super::{Event, Group, RawChunk, Worker, put_here, trace};
+use super::{Event, Group, RawChunk, Worker, put_here, trace, unless_corrupt};
 
 /// The file that the stream is in.
 pub(super) struct OpenFile {
@@ -94,7 +94,7 @@ impl Worker {
         let file = list.finish(hash)?;
         let counted = counted.as_ref().and_then(Entry::file);
         if counted.is_none_or(|counted| counted.hash != hash) {
-            self.draft.count(&tally.finish(&mut self.traces)?);
+            self.count(tally)?;
         }
         let new = Entry { path, version: self.draft.provisional(), attributes, node: Node::File(file) };
         // The same content and attributes are the same version of the file, wherever its bytes lie.
@@ -134,22 +134,38 @@ impl Worker {
         if let Some(base) = self.draft.base_tree().get(path)?.as_ref().and_then(Entry::file) {
             tally.push_all(&mut self.traces, base)?;
         }
-        self.draft.count(&tally.finish(&mut self.traces)?);
+        self.count(tally)
+    }
+
+    /// Adds a file's change to the root engram; where damage hides it, the engram is counted anew.
+    fn count(&mut self, tally: FileTally) -> Result<()> {
+        match unless_corrupt(tally.finish(&mut self.traces))? {
+            Some(change) => self.draft.count(change.as_ref()),
+            None => self.draft.recount(),
+        }
         Ok(())
     }
 
     /// Takes out of the engram the base's files that are gone.
     pub(super) fn forget_removed(&mut self) -> Result<()> {
         let mut gone = Engram::new(Dimension::ENGRAM);
+        let mut damaged = false;
         let (store, traces) = (&self.store, &mut self.traces);
         self.draft.each_change(&mut |old, new| {
             let old = old.and_then(Entry::file);
             if old.is_some() && new.and_then(Entry::file).is_none() {
-                gone.merge(&store.tally(old).finish(traces)?);
+                match unless_corrupt(store.tally(old).finish(traces))? {
+                    Some(Some(change)) => gone.merge(&change),
+                    Some(None) => {}
+                    None => damaged = true,
+                }
             }
             Ok(())
         })?;
-        self.draft.count(&gone);
+        if damaged {
+            self.draft.recount();
+        }
+        self.draft.count(Some(&gone));
         Ok(())
     }
 
