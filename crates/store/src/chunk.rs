@@ -7,28 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 
+use crate::buffer::copy;
 use crate::format::{Head, Superblock, id_key};
 use crate::{Backend, Error, Result, Space, codec};
 
 /// Plain bytes of a chunk, shared with the cache.
 #[derive(Debug, Clone)]
 pub struct Plain(Arc<Vec<u8>>);
-
-/// Capacities of plain bytes are multiples of this. Chunks of all lengths come and go in the cache; without it the
-/// gaps between them grow with the length of the stream, by a third of the cache (measured with glibc's allocator).
-const CAPACITY_STEP: usize = 32 << 10;
-
-/// An empty buffer for `len` plain bytes.
-pub(crate) fn buffer(len: usize) -> Vec<u8> {
-    Vec::with_capacity(len.next_multiple_of(CAPACITY_STEP))
-}
-
-/// A copy of plain or coded bytes.
-pub(crate) fn copy(bytes: &[u8]) -> Vec<u8> {
-    let mut copy = buffer(bytes.len());
-    copy.extend_from_slice(bytes);
-    copy
-}
 
 impl Plain {
     /// A copy of `bytes`.

@@ -6,7 +6,7 @@
 
 use zstd_safe::{CCtx, CParameter, DCtx, DParameter, FrameFormat};
 
-use crate::chunk::{buffer, copy};
+use crate::buffer::{buffer, copy};
 use crate::format::Coding;
 use crate::{Error, ErrorKind, Result};
 

@@ -11,6 +11,7 @@
 
 pub mod backend;
 mod boundary;
+mod buffer;
 mod chunk;
 mod codec;
 mod commit;

@@ -12,6 +12,8 @@
 //!   survives, all batches written before it survive. After [`flush`](Backend::flush) returns, everything
 //!   written before it survives power loss. [`Durability::Durable`] survives power loss when `write` returns;
 //!   it promises nothing about staged batches before it (flush them first).
+//! - **One store.** A backend belongs to one [`EngramStore`](crate::EngramStore) and its clones at a time, which gives
+//!   out the ids. A second store over it gets `Conflict` from the first id that both gave out.
 //! - **Errors.** A failed `write` has applied nothing, or the backend refuses every later call with
 //!   `Unavailable` until it is opened again. Damage is `Corrupt`, never another value.
 //!
