@@ -2,7 +2,7 @@
 
 /// Capacities of plain bytes are multiples of this. Chunks of all lengths come and go in the cache; without it the
 /// gaps between them grow with the length of the stream, by a third of the cache (measured with glibc's allocator).
-const CAPACITY_STEP: usize = 32 << 10;
+pub(crate) const CAPACITY_STEP: usize = 32 << 10;
 
 /// An empty buffer for `len` plain bytes.
 pub(crate) fn buffer(len: usize) -> Vec<u8> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 
-use crate::buffer::copy;
+use crate::buffer::{CAPACITY_STEP, buffer};
 use crate::format::{Head, Superblock, id_key};
 use crate::{Backend, Error, Result, Space, codec};
 
@@ -16,12 +16,6 @@ use crate::{Backend, Error, Result, Space, codec};
 pub struct Plain(Arc<Vec<u8>>);
 
 impl Plain {
-    /// A copy of `bytes`.
-    #[must_use]
-    pub fn copy_of(bytes: &[u8]) -> Self {
-        Self(Arc::new(copy(bytes)))
-    }
-
     /// Bytes of memory it holds.
     fn footprint(&self) -> usize {
         self.0.capacity()
@@ -49,6 +43,46 @@ struct Cache {
     plain: LruCache<u64, Plain>,
     plain_bytes: usize,
     plain_budget: usize,
+    /// Buffers of chunks that were dropped, for the next ones: what is never freed leaves no gaps.
+    spare: Vec<Vec<u8>>,
+}
+
+/// Spare buffers kept: about 3 MiB.
+const SPARE_BUFFERS: usize = 32;
+
+impl Cache {
+    fn insert(&mut self, id: u64, plain: Plain) {
+        self.plain_bytes += plain.footprint();
+        if let Some((_, old)) = self.plain.push(id, plain) {
+            self.dropped(old);
+        }
+        self.shrink_to(self.plain_budget);
+    }
+
+    fn shrink_to(&mut self, bytes: usize) {
+        while self.plain_bytes > bytes {
+            let Some((_, old)) = self.plain.pop_lru() else { break };
+            self.dropped(old);
+        }
+    }
+
+    fn dropped(&mut self, plain: Plain) {
+        self.plain_bytes -= plain.footprint();
+        if self.spare.len() < SPARE_BUFFERS
+            && let Ok(mut bytes) = Arc::try_unwrap(plain.0)
+        {
+            bytes.clear();
+            self.spare.push(bytes);
+        }
+    }
+
+    /// A buffer for `len` bytes: the smallest spare one that fits and is not far too large.
+    fn buffer(&mut self, len: usize) -> Vec<u8> {
+        let fits = |bytes: &&(usize, usize)| (len..=2 * len + CAPACITY_STEP).contains(&bytes.1);
+        let sizes: Vec<(usize, usize)> = self.spare.iter().map(Vec::capacity).enumerate().collect();
+        let best = sizes.iter().filter(fits).min_by_key(|(_, capacity)| *capacity);
+        best.map_or_else(|| buffer(len), |&(at, _)| self.spare.swap_remove(at))
+    }
 }
 
 /// Heads kept in memory. Few: small things that outlive the chunks beside them keep their memory from being used
@@ -66,6 +100,7 @@ impl ChunkReader {
                 plain: LruCache::unbounded(),
                 plain_bytes: 0,
                 plain_budget: cache_bytes,
+                spare: Vec::new(),
             }),
         }
     }
@@ -166,16 +201,18 @@ impl ChunkReader {
     }
 
     /// Puts known good bytes into the cache.
-    pub(crate) fn keep(&self, id: u64, plain: &Plain) {
+    fn keep(&self, id: u64, plain: &Plain) {
+        self.cache().insert(id, plain.clone());
+    }
+
+    /// Puts a copy of known good bytes into the cache.
+    pub(crate) fn keep_copy(&self, id: u64, bytes: &[u8]) {
         let mut cache = self.cache();
-        cache.plain_bytes += plain.footprint();
-        if let Some((_, old)) = cache.plain.push(id, plain.clone()) {
-            cache.plain_bytes -= old.footprint();
-        }
-        while cache.plain_bytes > cache.plain_budget {
-            let Some((_, old)) = cache.plain.pop_lru() else { break };
-            cache.plain_bytes -= old.footprint();
-        }
+        let room = cache.plain_budget.saturating_sub(bytes.len());
+        cache.shrink_to(room);
+        let mut copy = cache.buffer(bytes.len());
+        copy.extend_from_slice(bytes);
+        cache.insert(id, Plain(Arc::new(copy)));
     }
 
     pub(crate) fn keep_head(&self, id: u64, head: Arc<Head>) {

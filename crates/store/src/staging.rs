@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard};
 
-use crate::chunk::Plain;
 use crate::format::{Head, id_key, put_varint};
 use crate::store::Inner;
 use crate::{Batch, Durability, ErrorKind, Reader, Result, Space, recall};
@@ -28,11 +27,11 @@ pub struct Staging<'s> {
     names: HashMap<[u8; 32], u64>,
     recall: HashMap<[u8; 5], Vec<u64>>,
     /// For the caches, once they are written.
-    staged: Vec<(u64, Head, Plain)>,
+    staged: Vec<(u64, Head, &'s [u8])>,
 }
 
 /// A chunk to be stored.
-pub struct NewChunk<'a> {
+pub struct NewChunk<'p, 'f> {
     /// Its id, from [`Staging::assign`].
     pub id: u64,
     /// Its head.
@@ -40,9 +39,9 @@ pub struct NewChunk<'a> {
     /// Its coded bytes.
     pub payload: Vec<u8>,
     /// Its plain bytes, for the cache.
-    pub plain: Plain,
+    pub plain: &'p [u8],
     /// Features under which later chunks can recall it.
-    pub features: &'a [u64],
+    pub features: &'f [u64],
 }
 
 impl<'s> Staging<'s> {
@@ -129,7 +128,7 @@ impl<'s> Staging<'s> {
     ///
     /// # Errors
     /// `Io` or `Unavailable`.
-    pub fn put(&mut self, chunk: NewChunk<'_>) -> Result<()> {
+    pub fn put(&mut self, chunk: NewChunk<'s, '_>) -> Result<()> {
         let NewChunk { id, head, payload, plain, features } = chunk;
         let mut ids = ids_in(self.store.backend.get(Space::Name, name_key(&head.name))?.as_deref());
         ids.retain(|&old| old != id);
@@ -170,7 +169,7 @@ impl<'s> Staging<'s> {
         // Not before: a chunk that was not written must not be a base.
         for (id, head, plain) in std::mem::take(&mut self.staged) {
             self.store.chunks.keep_head(id, Arc::new(head));
-            self.store.chunks.keep(id, &plain);
+            self.store.chunks.keep_copy(id, plain);
         }
         Ok(())
     }

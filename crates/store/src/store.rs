@@ -36,9 +36,9 @@ pub(crate) struct Inner {
 /// How to open a store.
 #[derive(Debug, Clone, Copy)]
 pub struct OpenOptions {
-    /// Memory for decoded chunks, in bytes. Default 40 MiB.
+    /// Memory for decoded chunks, in bytes. Default 64 MiB: some 700 of them.
     pub cache_bytes: usize,
-    /// Memory for the database's caches and write buffers, in bytes. Default 16 MiB: chunks have a cache of their own,
+    /// Memory for the database's caches and write buffers, in bytes. Default 8 MiB: chunks have a cache of their own,
     /// and more made nothing faster.
     pub database_bytes: usize,
     /// What is frozen when the store is new; ignored when it exists.
@@ -47,7 +47,7 @@ pub struct OpenOptions {
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { cache_bytes: 40 << 20, database_bytes: 16 << 20, superblock: Superblock::default() }
+        Self { cache_bytes: 64 << 20, database_bytes: 8 << 20, superblock: Superblock::default() }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use engrams_core::{CorrectionPolicy, Dimension, bottom_k, encode, is_recall};
 use engrams_store::tree::{Node, Piece};
 use engrams_store::{
-    Draft, EngramStore, Entry, Error, ErrorKind, Head, NewChunk, Plain, RECALL_FEATURES, Result,
+    Draft, EngramStore, Entry, Error, ErrorKind, Head, NewChunk, RECALL_FEATURES, Result,
     STORED_VECTOR_BYTES, Trace, Traces, Version,
 };
 use rayon::prelude::*;
@@ -112,7 +112,7 @@ impl Worker {
         let bases = self.recall(&ids, &novel, &sketches, recalled)?;
         let coded = self.correct(group, &novel, bases)?;
         for ((at, sketch), (coded, twin)) in novel.iter().zip(&sketches).zip(coded) {
-            let plain = Plain::copy_of(group.bytes_of(&group.chunks[*at]));
+            let plain = group.bytes_of(&group.chunks[*at]);
             self.count_novel(&coded, plain.len());
             let head = Head {
                 name: names[*at],
