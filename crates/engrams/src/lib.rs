@@ -31,12 +31,14 @@
 #![forbid(unsafe_code)]
 
 mod decode;
+mod edit;
 mod ingest;
 mod transaction;
 #[cfg(unix)]
 pub mod tree_fs;
 
 pub use decode::{DecodedChunk, StreamingDecodeProgress, StreamingDecoder, StreamingDecoderBuilder};
+pub use edit::FileEdit;
 pub use engrams_core as core;
 pub use engrams_core::{ChunkParams, Chunking, Engram, Hypervector};
 pub use engrams_store as store;

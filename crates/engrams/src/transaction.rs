@@ -159,6 +159,12 @@ impl Transaction {
         self.event(Event::Put(Box::new(entry)))
     }
 
+    /// Puts an entry whose content, if it is a file, is stored already.
+    pub(crate) fn share(&mut self, entry: Entry) -> Result<()> {
+        check_path(&entry.path)?;
+        self.event(Event::Share(Box::new(Entry { version: self.provisional, ..entry })))
+    }
+
     fn event(&mut self, event: Event) -> Result<()> {
         self.check()?;
         self.cutter.event(event);
@@ -380,4 +386,11 @@ pub(crate) struct FileInHand {
     alone: bool,
     hasher: blake3::Hasher,
     size: u64,
+}
+
+impl FileInHand {
+    /// Bytes so far.
+    pub(crate) fn len(&self) -> u64 {
+        self.size + self.held.len() as u64
+    }
 }

@@ -35,6 +35,8 @@ pub(crate) enum Event {
     Clear(Vec<u8>),
     /// This entry is put: a directory, a symbolic link, or one taken over unchanged.
     Put(Box<Entry>),
+    /// This entry is put; if it is a file, its content is stored already.
+    Share(Box<Entry>),
     /// The base version's entry at this path stays.
     Keep(Vec<u8>),
 }

@@ -8,6 +8,7 @@ mod coding;
 mod common;
 mod damage;
 mod determinism;
+mod edits;
 mod faults;
 mod history;
 mod hostile;

@@ -1,7 +1,7 @@
 //! Files assembled from the pieces of decided chunks, and put into the draft in the order of the stream.
 
 use engrams_core::{Dimension, Engram};
-use engrams_store::tree::{Attributes, Node, Piece};
+use engrams_store::tree::{Attributes, FileNode, Node, Piece};
 use engrams_store::{Entry, Error, FileTally, PieceList, Result};
 
 use super::{Event, Group, RawChunk, Worker, put_here, trace, unless_corrupt};
@@ -62,6 +62,7 @@ impl Worker {
             }
             Event::Clear(path) => self.clear(path),
             Event::Put(entry) => self.put((**entry).clone()),
+            Event::Share(entry) => self.share((**entry).clone()),
             Event::Keep(path) => match self.draft.base_tree().get(path)? {
                 Some(entry) => self.put(entry),
                 None => Ok(()),
@@ -70,12 +71,7 @@ impl Worker {
     }
 
     fn begin(&mut self, path: &[u8], attributes: &Attributes) -> Result<()> {
-        self.check_place(path, true)?;
-        let here = put_here(&self.draft, self.draft.get(path)?);
-        let counted = match here {
-            Some(entry) => Some(entry),
-            None => self.draft.base_tree().get(path)?,
-        };
+        let counted = self.counted(path)?;
         let old = counted.as_ref().and_then(Entry::file);
         self.open = Some(OpenFile {
             path: path.to_vec(),
@@ -87,13 +83,44 @@ impl Worker {
         Ok(())
     }
 
+    /// What the engram holds for `path`, where a file is to be put.
+    fn counted(&mut self, path: &[u8]) -> Result<Option<Entry>> {
+        self.check_place(path, true)?;
+        match put_here(&self.draft, self.draft.get(path)?) {
+            Some(entry) => Ok(Some(entry)),
+            None => self.draft.base_tree().get(path),
+        }
+    }
+
     fn end(&mut self, hash: [u8; 32]) -> Result<()> {
         let Some(OpenFile { path, attributes, list, tally, counted }) = self.open.take() else {
             return Err(Error::invalid("a file ended that did not begin"));
         };
-        let file = list.finish(hash)?;
+        self.put_file(path, attributes, list.finish(hash)?, tally, counted)
+    }
+
+    /// Puts a file whose content is stored already.
+    fn share(&mut self, entry: Entry) -> Result<()> {
+        let Node::File(file) = &entry.node else { return self.put(entry) };
+        let file = file.clone();
+        let counted = self.counted(&entry.path)?;
+        let mut tally = self.store.tally(counted.as_ref().and_then(Entry::file));
+        if unless_corrupt(tally.push_all(&mut self.traces, &file))?.is_none() {
+            self.draft.recount();
+        }
+        self.put_file(entry.path, entry.attributes, file, tally, counted)
+    }
+
+    fn put_file(
+        &mut self,
+        path: Vec<u8>,
+        attributes: Attributes,
+        file: FileNode,
+        tally: FileTally,
+        counted: Option<Entry>,
+    ) -> Result<()> {
         let counted = counted.as_ref().and_then(Entry::file);
-        if counted.is_none_or(|counted| counted.hash != hash) {
+        if counted.is_none_or(|counted| counted.hash != file.hash) {
             self.count(tally)?;
         }
         let new = Entry { path, version: self.draft.provisional(), attributes, node: Node::File(file) };
