@@ -47,6 +47,7 @@ mod feature;
 mod float;
 mod hypervector;
 mod memory;
+mod sampler;
 
 pub use bundle::Bundler;
 pub use chunk::{ChunkParams, Chunking, Gear, Scanner};

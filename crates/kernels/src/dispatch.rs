@@ -2,6 +2,7 @@
 
 use crate::arch;
 use crate::counters::Column;
+use crate::gear::{NibbleGear, WINDOW};
 use crate::level::{Level, Tier};
 
 /// A plain `match` over the tiers, the same for every operation.
@@ -103,6 +104,31 @@ impl Level {
             return;
         }
         on_tier!(self, hamming_rows(query, matrix, distances));
+    }
+
+    /// Sets the bits of `matches` that stand for windows of 16 bytes with a gear state below 2^10: about one window
+    /// in 64. FROZEN FORMAT.
+    ///
+    /// Bit `i % 64` of word `i / 64` is for `bytes[i..i + 16]`; bits after the last window are clear. What the
+    /// state is, [`NibbleGear`] says; it is a function of the window alone, so input may be split anywhere if
+    /// each part but the first repeats the last 15 bytes before it.
+    ///
+    /// ```
+    /// use engrams_kernels::{Level, NibbleGear};
+    /// let mut matches = [0];
+    /// // All states are zero.
+    /// Level::detect().gear_matches(&NibbleGear::new([0; 16], [0; 16]), b"seventeen bytes..", &mut matches);
+    /// assert_eq!(matches, [0b11]);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If `matches` has not one bit for each window, rounded up to words: `(bytes.len() - 15).div_ceil(64)`, none
+    /// for fewer than 16 bytes.
+    pub fn gear_matches(self, gear: &NibbleGear, bytes: &[u8], matches: &mut [u64]) {
+        let windows = bytes.len().saturating_sub(WINDOW - 1);
+        assert_eq!(matches.len(), windows.div_ceil(64), "{windows} windows need a bit each");
+        on_tier!(self, gear_matches(gear, bytes, matches));
     }
 
     /// Adds expanded features to planes of which no more than `used` are set afterwards.

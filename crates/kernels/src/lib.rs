@@ -44,9 +44,11 @@
 mod arch;
 mod counters;
 mod dispatch;
+mod gear;
 mod level;
 mod seed;
 
 pub use counters::{BitCounters, MAX_COUNT};
+pub use gear::NibbleGear;
 pub use level::Level;
 pub use seed::mix64;

@@ -51,12 +51,14 @@ fn data() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 fn gear() -> String {
-    let table = Gear::FROZEN.table();
-    let mut out = String::new();
+    let (words, mut out) = (Gear::FROZEN.nibbles().words(), String::new());
     for index in [0, 1, 127, 255] {
-        writeln!(out, "word-{index} {:016x}", table[index]).unwrap();
+        writeln!(out, "word-{index} {:04x}", words[index]).unwrap();
     }
-    writeln!(out, "all {:016x}", digest_words(table)).unwrap();
+    writeln!(out, "all {:016x}", digest_words(&words.map(u64::from))).unwrap();
+    for (index, key) in Gear::FROZEN.keys().iter().enumerate() {
+        writeln!(out, "key-{index} {key:016x}").unwrap();
+    }
     out
 }
 

@@ -1,10 +1,14 @@
 //! The tier every processor has: `wide` vectors of four words.
 
+mod gear;
+
 use wide::u64x4;
 
 use super::shared;
 use crate::counters::Column;
 use crate::seed::{LANES, lane_seeds};
+
+pub(crate) use gear::gear_matches;
 
 /// Features that are added together, see [`add_group`].
 const GROUP: usize = 16;

@@ -3,6 +3,8 @@
 //! Every function is safe to call from code compiled for AVX2; `dispatch.rs` is the one place that
 //! enters this file from outside, with a proof. `unsafe` remains only in [`load`] and [`store`].
 
+mod gear;
+
 use core::arch::x86_64::{
     __m256i, _mm256_add_epi8, _mm256_add_epi64, _mm256_and_si256, _mm256_andnot_si256, _mm256_cmpeq_epi8,
     _mm256_loadu_si256, _mm256_mul_epu32, _mm256_or_si256, _mm256_sad_epu8, _mm256_set1_epi8,
@@ -14,6 +16,8 @@ use core::arch::x86_64::{
 use crate::arch::shared;
 use crate::counters::Column;
 use crate::seed::{GOLDEN, LANES, MIX_1, MIX_2};
+
+pub(crate) use gear::gear_matches;
 
 /// Features that are added together, see [`add_group`].
 const GROUP: usize = 16;
