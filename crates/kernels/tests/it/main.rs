@@ -3,3 +3,6 @@
 mod oracle;
 mod properties;
 mod quality;
+mod scan;
+mod vectors;
+mod widths;
