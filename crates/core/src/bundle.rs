@@ -80,7 +80,7 @@ impl Bundler {
             Some(earlier) => {
                 let mut counters = earlier.clone();
                 self.recent.clone().flush(1, &mut counters);
-                threshold(&counters, tie)
+                threshold(&counters, &tie)
             }
         }
     }
@@ -94,15 +94,8 @@ impl Bundler {
 }
 
 /// Bits set where counters are positive, clear where negative, and as in `tie` where zero.
-pub(crate) fn threshold(counters: &[i64], mut tie: Hypervector) -> Hypervector {
-    for (word, counters) in tie.words_mut().iter_mut().zip(counters.chunks_exact(64)) {
-        for (bit, counter) in counters.iter().enumerate() {
-            match counter.signum() {
-                1 => *word |= 1 << bit,
-                -1 => *word &= !(1 << bit),
-                _ => {}
-            }
-        }
-    }
-    tie
+pub(crate) fn threshold(counters: &[i64], tie: &Hypervector) -> Hypervector {
+    let mut bits = Hypervector::zero(tie.dimension());
+    Level::detect().threshold(counters, tie.words(), bits.words_mut());
+    bits
 }

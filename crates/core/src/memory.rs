@@ -1,14 +1,11 @@
 //! The associative memory: labelled hypervectors, recalled by nearness.
 
-use alloc::collections::BinaryHeap;
+use alloc::vec;
 use alloc::vec::Vec;
 
-use engrams_kernels::Level;
+use engrams_kernels::{Level, Neighbour};
 
 use crate::{Dimension, Hypervector};
-
-/// Rows scanned between looks at the distances: their buffer stays in the first-level cache.
-const ROWS_AT_ONCE: usize = 1024;
 
 /// Items, each a label and a hypervector, that are found again by a hypervector like theirs.
 ///
@@ -89,27 +86,14 @@ impl<T> ItemMemory<T> {
     #[must_use]
     pub fn recall(&self, query: &Hypervector, k: usize) -> Vec<Recalled<'_, T>> {
         self.assert_dimension(query);
-        let level = Level::detect();
-        let words = self.dimension.words();
-        let mut distances = [0; ROWS_AT_ONCE];
-        // The k nearest so far, the worst of them on top.
-        let mut nearest = BinaryHeap::with_capacity(k.min(self.len()));
-        for (block, rows) in self.rows.chunks(words * ROWS_AT_ONCE).enumerate() {
-            let distances = &mut distances[..rows.len() / words];
-            level.hamming_rows(query.words(), rows, distances);
-            for (row, distance) in distances.iter().enumerate() {
-                let item = (*distance, block * ROWS_AT_ONCE + row);
-                if nearest.len() < k {
-                    nearest.push(item);
-                } else if let Some(mut worst) = nearest.peek_mut()
-                    && item < *worst
-                {
-                    *worst = item;
-                }
-            }
-        }
-        let item = |(distance, index): (u32, usize)| Recalled { label: &self.labels[index], index, distance };
-        nearest.into_sorted_vec().into_iter().map(item).collect()
+        let mut nearest = vec![Neighbour::default(); k.min(self.len())];
+        let found = Level::detect().nearest(query.words(), &self.rows, &mut nearest);
+        let item = |found: &Neighbour| Recalled {
+            label: &self.labels[found.row],
+            index: found.row,
+            distance: found.distance,
+        };
+        found.iter().map(item).collect()
     }
 
     /// The nearest item, if it is within `threshold` bits: what a noisy hypervector was meant to be.

@@ -16,6 +16,22 @@ macro_rules! on_tier {
                 // system reported AVX2, which is all that the function's `#[target_feature]` asks for.
                 unsafe { arch::x86_64::avx2::$operation($($argument),*) }
             }
+            #[cfg(target_arch = "x86_64")]
+            Tier::Avx512(_proof) => {
+                // SAFETY: as for AVX2; this proof is of AVX2 and of AVX-512 F, BW, DQ and VL.
+                unsafe { arch::x86_64::avx512::$operation($($argument),*) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Tier::Avx512Vpopcntdq(_proof) => {
+                // SAFETY: as for AVX2; this proof is of AVX2 and of AVX-512 F, BW, DQ, VL and VPOPCNTDQ.
+                unsafe { arch::x86_64::avx512_vpopcntdq::$operation($($argument),*) }
+            }
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+            Tier::Neon => {
+                // SAFETY: this variant exists only where NEON belongs to the target of compilation, hence
+                // to every processor the program may run on.
+                unsafe { arch::aarch64::neon::$operation($($argument),*) }
+            }
         }
     };
 }
@@ -85,7 +101,7 @@ impl Level {
 
     /// The Hamming distance from `query` to each row of a contiguous matrix of rows as long as it.
     ///
-    /// One pass in memory order: at 1,024 bits the memory, not the arithmetic, is the limit on AVX2.
+    /// For the nearest rows alone, see [`nearest`](Self::nearest).
     ///
     /// # Panics
     ///
@@ -129,6 +145,39 @@ impl Level {
         let windows = bytes.len().saturating_sub(WINDOW - 1);
         assert_eq!(matches.len(), windows.div_ceil(64), "{windows} windows need a bit each");
         on_tier!(self, gear_matches(gear, bytes, matches));
+    }
+
+    /// Adds signed counters: `counters[i] += other[i]`, wrapping at the ends of `i64`.
+    ///
+    /// # Panics
+    ///
+    /// If the lengths differ.
+    pub fn add_counters(self, counters: &mut [i64], other: &[i64]) {
+        assert_eq!(counters.len(), other.len(), "there must be equally many counters");
+        on_tier!(self, add_counters(counters, other));
+    }
+
+    /// Subtracts signed counters: `counters[i] -= other[i]`, wrapping; the exact inverse of
+    /// [`add_counters`](Self::add_counters).
+    ///
+    /// # Panics
+    ///
+    /// If the lengths differ.
+    pub fn subtract_counters(self, counters: &mut [i64], other: &[i64]) {
+        assert_eq!(counters.len(), other.len(), "there must be equally many counters");
+        on_tier!(self, subtract_counters(counters, other));
+    }
+
+    /// Writes the signs of counters as bits: set where a counter is positive, clear where it is negative,
+    /// and as in `tie` where it is zero.
+    ///
+    /// # Panics
+    ///
+    /// If there are not 64 counters for each word of `out`, or `tie` has another length than `out`.
+    pub fn threshold(self, counters: &[i64], tie: &[u64], out: &mut [u64]) {
+        assert_same_len(tie, out);
+        assert_eq!(counters.len(), out.len() * 64, "one counter per bit is needed");
+        on_tier!(self, threshold(counters, tie, out));
     }
 
     /// Adds expanded features to planes of which no more than `used` are set afterwards.

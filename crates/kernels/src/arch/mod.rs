@@ -3,6 +3,8 @@
 //! Callers have checked lengths; the functions here assume them. `shared.rs` holds bodies which need
 //! no intrinsics and are compiled anew inside each tier.
 
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+pub(crate) mod aarch64;
 pub(crate) mod portable;
 mod shared;
 #[cfg(target_arch = "x86_64")]

@@ -44,8 +44,13 @@ pub(crate) fn hamming(a: &[u64], b: &[u64]) -> u64 {
 }
 
 pub(crate) fn hamming_rows(query: &[u64], matrix: &[u64], distances: &mut [u32]) {
-    for (row, distance) in matrix.chunks_exact(query.len()).zip(distances) {
-        // A row has fewer than 2^32 bits.
+    for (rows, places) in shared::four_streams(query.len(), matrix, distances) {
+        for (row, distance) in rows.into_iter().zip(places) {
+            // A row has fewer than 2^32 bits.
+            *distance = hamming(query, row) as u32;
+        }
+    }
+    for (row, distance) in shared::last_rows(query.len(), matrix, distances) {
         *distance = hamming(query, row) as u32;
     }
 }
@@ -165,6 +170,25 @@ pub(crate) fn flush(columns: &[Column], count: u32, used: usize, weight: i32, co
         }
         let [low, high] = halves.map(|half| half.map(u64::to_le_bytes));
         shared::add_counts(counters, low.as_flattened(), high.as_flattened(), count, weight);
+    }
+}
+
+pub(crate) fn add_counters(counters: &mut [i64], other: &[i64]) {
+    shared::add_counters(counters, other);
+}
+
+pub(crate) fn subtract_counters(counters: &mut [i64], other: &[i64]) {
+    shared::subtract_counters(counters, other);
+}
+
+pub(crate) fn threshold(counters: &[i64], tie: &[u64], out: &mut [u64]) {
+    for ((counters, tie), out) in counters.as_chunks::<64>().0.iter().zip(tie).zip(out) {
+        let (mut positive, mut zero) = (0, 0);
+        for (bit, counter) in counters.iter().enumerate() {
+            positive |= u64::from(*counter > 0) << bit;
+            zero |= u64::from(*counter == 0) << bit;
+        }
+        *out = positive | (zero & tie);
     }
 }
 

@@ -4,3 +4,6 @@ mod gear;
 mod oracle;
 mod properties;
 mod quality;
+mod scan;
+mod vectors;
+mod widths;
