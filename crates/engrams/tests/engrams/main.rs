@@ -9,6 +9,7 @@ mod common;
 mod damage;
 mod determinism;
 mod faults;
+mod hashing;
 mod history;
 mod hostile;
 mod locking;
