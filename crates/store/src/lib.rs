@@ -20,6 +20,7 @@ mod error;
 mod format;
 mod list;
 mod mark;
+mod noise;
 mod page;
 mod recall;
 mod space;

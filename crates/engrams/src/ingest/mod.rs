@@ -19,7 +19,7 @@ mod worker;
 pub use builder::StreamingIngesterBuilder;
 pub use counts::StreamingProgress;
 pub(crate) use cutter::Cutter;
-pub(crate) use group::Event;
+pub(crate) use group::{Event, Group, SharedHasher};
 pub use options::IngestOptions;
 pub(crate) use pipeline::Pipeline;
 pub use streaming::{StreamingIngester, StreamingResult};

@@ -1,6 +1,6 @@
 //! The back of the pipeline: decides the chunks of a group, stages them, and assembles files from their pieces.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use engrams_core::{CorrectionPolicy, Dimension, bottom_k, encode, is_recall};
 use engrams_store::tree::{Node, Piece};
@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use super::correct::{Coded, Prefix, Task, code};
 use super::counts::Counts;
-use super::group::{Event, Group, RawChunk};
+use super::group::{Event, Group, RawChunk, SharedHasher};
 use super::options::Settings;
 use super::recall::{Candidate, ShortVector, TWIN, feasible, rank, unless_corrupt};
 use assembly::OpenFile;
@@ -29,6 +29,8 @@ pub(crate) struct Worker {
     pool: OnceLock<rayon::ThreadPool>,
     traces: Traces,
     open: Option<OpenFile>,
+    /// The hash of the file that the stream is in, when it is left to this thread.
+    hashing: Option<SharedHasher>,
     /// Files were put: what is cleared or replaced may be one of them.
     has_put: bool,
     /// A directory, or nothing, is at this path and above it: the last one that was looked at.
@@ -59,6 +61,7 @@ impl Worker {
             pool: OnceLock::new(),
             traces: Traces::default(),
             open: None,
+            hashing: None,
             has_put: false,
             good_parent: None,
             successor: None,
@@ -80,21 +83,54 @@ impl Worker {
         if items.len() < 2 || self.settings.threads == 1 {
             return items.iter().map(work).collect();
         }
-        let pool = match self.pool.get() {
-            Some(pool) => pool,
-            None => {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(self.settings.threads).build();
-                let pool =
-                    pool.map_err(|e| Error::new(ErrorKind::Io, "threads can't be started").with_source(e))?;
-                self.pool.get_or_init(|| pool)
+        self.pool()?.install(|| items.par_iter().map(work).collect())
+    }
+
+    fn pool(&self) -> Result<&rayon::ThreadPool> {
+        if let Some(pool) = self.pool.get() {
+            return Ok(pool);
+        }
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.settings.threads).build();
+        let pool = pool.map_err(|e| Error::new(ErrorKind::Io, "threads can't be started").with_source(e))?;
+        Ok(self.pool.get_or_init(|| pool))
+    }
+
+    /// Names the group's chunks and, at the same time, hashes the files that are left to this thread.
+    fn name(&mut self, group: &Group) -> Result<Vec<[u8; 32]>> {
+        let files = self.hash_work(group);
+        let hash = || {
+            for (hasher, range) in files {
+                hasher.lock().unwrap_or_else(PoisonError::into_inner).update(&group.data[range]);
             }
         };
-        pool.install(|| items.par_iter().map(work).collect())
+        let name = || self.map(&group.chunks, |chunk| Ok(*blake3::hash(group.bytes_of(chunk)).as_bytes()));
+        if self.settings.threads == 1 {
+            hash();
+            return name();
+        }
+        self.pool()?.join(hash, name).1
+    }
+
+    /// Which of the group's bytes go into which file's hash.
+    fn hash_work(&mut self, group: &Group) -> Vec<(SharedHasher, std::ops::Range<usize>)> {
+        let mut work = Vec::new();
+        let (mut from, end) = (0, group.chunks.last().map_or(0, |last| last.bytes.end));
+        for (at, event) in &group.events {
+            let next = match event {
+                Event::Hash(hasher) => Some(Arc::clone(hasher)),
+                Event::Hashed | Event::Abandon => None,
+                _ => continue,
+            };
+            work.extend(self.hashing.take().map(|hasher| (hasher, from..*at)));
+            (self.hashing, from) = (next, *at);
+        }
+        work.extend(self.hashing.clone().map(|hasher| (hasher, from..end)));
+        work
     }
 
     /// Ids of the group's chunks, all of them staged.
     fn decide(&mut self, group: &Group) -> Result<Vec<u64>> {
-        let names = self.map(&group.chunks, |chunk| Ok(*blake3::hash(group.bytes_of(chunk)).as_bytes()))?;
+        let names = self.name(group)?;
         let store = self.store.clone();
         let mut staging = store.staging();
         let mut ids = Vec::with_capacity(names.len());

@@ -10,6 +10,7 @@ mod damage;
 mod determinism;
 mod edits;
 mod faults;
+mod hashing;
 mod history;
 mod hostile;
 mod locking;
