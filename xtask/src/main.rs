@@ -6,6 +6,7 @@
 
 mod corpus;
 mod demo;
+mod emulated;
 mod features;
 mod licence;
 mod links;
@@ -27,7 +28,7 @@ const USAGE: &str = "\
 usage: cargo xtask VERB
 
   test [--long]    everything that must pass, in order; stops at the first failure
-                   --long: ignored tests too, and many more cases of every property
+                   --long: ignored tests too, many more cases of every property, and AVX-512 under Miri
   ci               what CI runs: the same as `test`
   tidy             the project's taste: sizes, unsafe, documentation, links, licences; every finding at once
   demo [PATH] [--tokio] [--keep]
