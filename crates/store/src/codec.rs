@@ -4,6 +4,8 @@
 //! its name checks the bytes. The parameters of the reader follow from the head alone, so an encoder may choose any
 //! level.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use zstd_safe::{CCtx, CParameter, DCtx, DParameter, FrameFormat, ParamSwitch};
 
 use crate::buffer::{buffer, copy};
@@ -150,34 +152,107 @@ impl<'p> Encoder<'p> {
     }
 }
 
-/// The plain bytes of a payload; `len` is what the head declares, and all that is allocated.
-///
-/// # Errors
-/// `Corrupt` when the payload does not decode to exactly `len` bytes.
-pub(crate) fn decode(coding: Coding, payload: &[u8], prefix: &[u8], len: usize) -> Result<Vec<u8>> {
-    let plain = match coding {
-        Coding::Raw => copy(payload),
-        Coding::Lz4 => lz4_flex::block::decompress(payload, len)
-            .map_err(|e| Error::corrupt("an LZ4 payload does not decode").with_source(e))?,
-        Coding::Zstd => {
-            let mut context = DCtx::try_create().ok_or_else(|| {
-                Error::new(ErrorKind::Io, "no memory to decompress: lower the number of threads")
-            })?;
-            let mut plain = buffer(len);
-            context
-                .set_parameter(DParameter::Format(FrameFormat::Magicless))
-                .and_then(|_| context.set_parameter(DParameter::WindowLogMax(MAX_WINDOW_LOG)))
-                .and_then(|_| if prefix.is_empty() { Ok(0) } else { context.ref_prefix(prefix) })
-                .and_then(|_| context.decompress(&mut plain, payload))
-                .map_err(|code| zstd_error(ErrorKind::Corrupt, code))?;
-            plain
+/// Decodes payloads, on any number of threads. What decoding needs is made once for each thread at work.
+#[derive(Default)]
+pub(crate) struct Decoders(Mutex<Vec<Decoder>>);
+
+/// Decoders kept for the next time; each has about 160 KiB.
+const KEPT_DECODERS: usize = 16;
+
+struct Decoder {
+    context: DCtx<'static>,
+    /// Several bases one behind the other.
+    joined: Vec<u8>,
+}
+
+/// zstd takes a prefix that begins so for a dictionary, unless it is given as a prefix in so many words.
+const DICTIONARY_MAGIC: [u8; 4] = [0x37, 0xa4, 0x30, 0xec];
+
+impl Decoders {
+    /// The plain bytes of a payload, in `plain`, which is empty and has room for `len` of them: what the head declares.
+    /// No more is allocated for them.
+    ///
+    /// # Errors
+    /// `Corrupt` when the payload does not decode to exactly `len` bytes.
+    pub(crate) fn decode(
+        &self,
+        coding: Coding,
+        payload: &[u8],
+        bases: &[&[u8]],
+        len: usize,
+        mut plain: Vec<u8>,
+    ) -> Result<Vec<u8>> {
+        match coding {
+            Coding::Raw => plain.extend_from_slice(payload),
+            Coding::Lz4 => {
+                plain.resize(len, 0);
+                let decoded = lz4_flex::block::decompress_into(payload, &mut plain)
+                    .map_err(|e| Error::corrupt("an LZ4 payload does not decode").with_source(e))?;
+                plain.truncate(decoded);
+            }
+            Coding::Zstd => {
+                let mut decoder = match self.idle().pop() {
+                    Some(decoder) => decoder,
+                    None => Decoder { context: context()?, joined: Vec::new() },
+                };
+                decoder.frame(payload, bases, &mut plain)?;
+                let mut idle = self.idle();
+                if idle.len() < KEPT_DECODERS {
+                    idle.push(decoder);
+                }
+            }
         }
-    };
-    if plain.len() == len {
-        Ok(plain)
-    } else {
-        Err(Error::corrupt(format!("a payload decodes to {} bytes where {len} are declared", plain.len())))
+        if plain.len() == len {
+            Ok(plain)
+        } else {
+            let found = plain.len();
+            Err(Error::corrupt(format!("a payload decodes to {found} bytes where {len} are declared")))
+        }
     }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Decoder>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Decoder {
+    fn frame(&mut self, payload: &[u8], bases: &[&[u8]], plain: &mut Vec<u8>) -> Result<()> {
+        let Self { context: used, joined } = self;
+        let prefix = match bases {
+            [] => &[],
+            [one] => *one,
+            several => {
+                joined.clear();
+                joined.reserve(several.iter().map(|base| base.len()).sum());
+                several.iter().for_each(|base| joined.extend_from_slice(base));
+                joined.as_slice()
+            }
+        };
+        let decoded = if prefix.starts_with(&DICTIONARY_MAGIC) {
+            let mut fresh = context()?;
+            fresh.ref_prefix(prefix).and_then(|_| fresh.decompress(plain, payload))
+        } else {
+            // A dictionary that is none is a prefix, and is not remembered.
+            used.decompress_using_dict(plain, payload, prefix)
+        };
+        decoded.map_err(|code| zstd_error(ErrorKind::Corrupt, code))?;
+        if joined.capacity() > KEPT_PREFIX {
+            *joined = Vec::new();
+        }
+        Ok(())
+    }
+}
+
+/// A longer prefix is not worth keeping memory for.
+const KEPT_PREFIX: usize = 1 << 20;
+
+fn context<'p>() -> Result<DCtx<'p>> {
+    let mut context = DCtx::try_create()
+        .ok_or_else(|| Error::new(ErrorKind::Io, "no memory to decompress: lower the number of threads"))?;
+    context
+        .set_parameter(DParameter::Format(FrameFormat::Magicless))
+        .map_err(|code| zstd_error(ErrorKind::Io, code))?;
+    Ok(context)
 }
 
 fn zstd_error(kind: ErrorKind, code: usize) -> Error {
@@ -200,15 +275,20 @@ mod tests {
             let (plain, prefix) = (plain.repeat(repeat), prefix.repeat(repeat));
             let mut encoder = Encoder::new(compression).unwrap();
             let (coding, coded) = encoder.verbatim(&plain).unwrap();
-            prop_assert_eq!(decode(coding, &coded, &[], plain.len()).unwrap(), &plain[..]);
+            let decoders = Decoders::default();
+            prop_assert_eq!(decoders.decode(coding, &coded, &[], plain.len(), buffer(plain.len())).unwrap(), &plain[..]);
             let coded = encoder.correction(&plain, &prefix).unwrap();
-            prop_assert_eq!(decode(Coding::Zstd, &coded, &prefix, plain.len()).unwrap(), &plain[..]);
+            let (a, b) = prefix.split_at(prefix.len() / 3);
+            for bases in [&[&prefix[..]][..], &[a, b], &[a, &[], b]] {
+                prop_assert_eq!(decoders.decode(Coding::Zstd, &coded, bases, plain.len(), buffer(plain.len())).unwrap(), &plain[..]);
+            }
         }
 
         #[test]
         fn hostile_payloads_allocate_no_more_than_declared(payload: Vec<u8>, len in 0usize..4096) {
+            let decoders = Decoders::default();
             for coding in [Coding::Raw, Coding::Lz4, Coding::Zstd] {
-                if let Ok(plain) = decode(coding, &payload, b"prefix", len) {
+                if let Ok(plain) = decoders.decode(coding, &payload, &[b"prefix"], len, buffer(len)) {
                     prop_assert_eq!(plain.len(), len);
                 }
             }
@@ -242,6 +322,29 @@ mod tests {
     }
 
     #[test]
+    fn a_decoder_forgets_the_prefix_and_the_failure_before() {
+        let (a, b) = (vec![1; 5000], (0..5000u32).flat_map(|i| i.to_le_bytes()).collect::<Vec<_>>());
+        let mut encoder = Encoder::new(Compression::default()).unwrap();
+        let (coding, alone) = encoder.verbatim(&b).unwrap();
+        let mut of_a = Encoder::new(Compression::default()).unwrap();
+        let corrected = of_a.correction(&a, &b).unwrap();
+        let decoders = Decoders::default();
+        for _ in 0..3 {
+            assert_eq!(
+                decoders.decode(Coding::Zstd, &corrected, &[&b], a.len(), buffer(a.len())).unwrap(),
+                a
+            );
+            assert_eq!(decoders.decode(coding, &alone, &[], b.len(), buffer(b.len())).unwrap(), b);
+            assert!(decoders.decode(Coding::Zstd, &corrected, &[&b], a.len() - 1, buffer(a.len())).is_err());
+            assert!(
+                decoders
+                    .decode(Coding::Zstd, &corrected[..corrected.len() - 1], &[&b], a.len(), buffer(a.len()))
+                    .is_err()
+            );
+        }
+    }
+
+    #[test]
     fn a_prefix_that_looks_like_a_dictionary_is_only_bytes() {
         let mut prefix = vec![0x37, 0xA4, 0x30, 0xEC];
         prefix.extend((0..5000u32).flat_map(|i| i.to_le_bytes()));
@@ -249,6 +352,12 @@ mod tests {
         let plain = prefix.clone();
         let coded = Encoder::new(Compression::default()).unwrap().correction(&plain, &prefix).unwrap();
         assert!(coded.len() < 100, "{} bytes", coded.len());
-        assert_eq!(decode(Coding::Zstd, &coded, &prefix, plain.len()).unwrap(), plain);
+        let decoders = Decoders::default();
+        for bases in [&[&prefix[..]][..], &[&prefix[..2], &prefix[2..]]] {
+            assert_eq!(
+                decoders.decode(Coding::Zstd, &coded, bases, plain.len(), buffer(plain.len())).unwrap(),
+                plain
+            );
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lru::LruCache;
 
 use crate::backend::KeyRange;
-use crate::codec::{self, Compression, Encoder};
+use crate::codec::{Compression, Decoders, Encoder};
 use crate::format::{Coding, MAX_ID, Reader, id_key, id_of_key, put_varint, seal, unseal};
 use crate::{Backend, Batch, Durability, Error, Result, Space};
 
@@ -26,6 +26,7 @@ const CACHED_PAGES: NonZeroUsize = NonZeroUsize::new(512).expect("not zero");
 pub(crate) struct PageStore {
     backend: Arc<dyn Backend>,
     next: AtomicU64,
+    decoders: Decoders,
     cache: Mutex<LruCache<u64, Page>>,
 }
 
@@ -39,7 +40,8 @@ impl PageStore {
     /// Pages of `backend`; new ids come after every id staged so far, published or not.
     pub(crate) fn open(backend: Arc<dyn Backend>) -> Result<Self> {
         let next = next_id(&*backend, Space::Page)?;
-        Ok(Self { backend, next: AtomicU64::new(next), cache: Mutex::new(LruCache::new(CACHED_PAGES)) })
+        let cache = Mutex::new(LruCache::new(CACHED_PAGES));
+        Ok(Self { backend, next: AtomicU64::new(next), decoders: Decoders::default(), cache })
     }
 
     /// The plain bytes of page `id`.
@@ -126,7 +128,13 @@ impl PageStore {
             (Coding::Zstd, Some(self.page(base, left)?.plain))
         };
         let expected = reader.array::<8>()?;
-        let plain = codec::decode(coding, reader.rest(), prefix.as_deref().unwrap_or(&[]), len)?;
+        let plain = self.decoders.decode(
+            coding,
+            reader.rest(),
+            &[prefix.as_deref().unwrap_or(&[])],
+            len,
+            Vec::with_capacity(len),
+        )?;
         if check(id, &plain) != expected {
             return Err(Error::corrupt("its bytes do not match its check"));
         }

@@ -13,6 +13,7 @@ use crate::format::{Head, MAX_ID, Reader, Superblock, Version, id_key, id_of_key
 use crate::list::{Cursor, ListBuilder};
 use crate::mark::CommitMark;
 use crate::page::{PageStore, next_id};
+use crate::reserve::{Reserve, Reserved};
 use crate::staging::{Ids, Staging};
 use crate::trace::{FileTally, Traces};
 use crate::tree::{FileNode, Piece, Tree, TreeRoot};
@@ -27,6 +28,7 @@ pub(crate) struct Inner {
     pub(crate) superblock: Superblock,
     pub(crate) chunks: ChunkReader,
     pub(crate) pages: Arc<PageStore>,
+    ahead: Reserve,
     pub(crate) ids: Mutex<Ids>,
     /// The newest version; its lock is the commit lock.
     pub(crate) head: Mutex<Option<Version>>,
@@ -38,6 +40,9 @@ pub(crate) struct Inner {
 pub struct OpenOptions {
     /// Memory for decoded chunks, in bytes. Default 64 MiB: some 700 of them.
     pub cache_bytes: usize,
+    /// Memory for chunks that are decoded before they are asked for, in bytes, all readers together. Default 16 MiB:
+    /// enough for two extractions or four decoders at once; who finds none left decodes when asked.
+    pub read_ahead_bytes: usize,
     /// Memory for the database's caches and write buffers, in bytes. Default 8 MiB: chunks have a cache of their own,
     /// and more made nothing faster.
     pub database_bytes: usize,
@@ -47,7 +52,12 @@ pub struct OpenOptions {
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { cache_bytes: 64 << 20, database_bytes: 8 << 20, superblock: Superblock::default() }
+        Self {
+            cache_bytes: 64 << 20,
+            read_ahead_bytes: 16 << 20,
+            database_bytes: 8 << 20,
+            superblock: Superblock::default(),
+        }
     }
 }
 
@@ -134,6 +144,7 @@ impl EngramStore {
         let inner = Inner {
             chunks: ChunkReader::new(Arc::clone(&backend), &superblock, options.cache_bytes),
             pages: Arc::new(PageStore::open(Arc::clone(&backend))?),
+            ahead: Reserve::new(options.read_ahead_bytes),
             ids: Mutex::new(Ids { next: end.max(leftover_start), leftover_start, leftover_end: end }),
             head: Mutex::new(head),
             superblock,
@@ -271,6 +282,12 @@ impl EngramStore {
     /// `Corrupt`, naming the chunk, when it or one of its bases is damaged.
     pub fn chunk(&self, id: u64) -> Result<Plain> {
         self.0.chunks.plain(id)
+    }
+
+    /// Memory to decode ahead of need: `wanted` bytes, or as many as other readers of this store have left.
+    #[must_use]
+    pub fn reserve_ahead(&self, wanted: usize) -> Reserved {
+        self.0.ahead.take(wanted)
     }
 
     /// Adds to `into` the chunks that decoding `id` touches, itself not counted.

@@ -1,6 +1,7 @@
 //! The facade's integration tests: one binary, a module per fear.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should stop")]
 
+mod ahead;
 mod bundling;
 mod chains;
 mod closing;
