@@ -10,7 +10,7 @@ use crate::staging::{ids_in, name_key};
 use crate::store::Inner;
 use crate::trace::{Traces, bytes_of};
 use crate::tree::{Entry, FileNode, Piece, difference};
-use crate::{EngramStore, Error, RECALL_FEATURES, Result, Space, recall};
+use crate::{EngramStore, Error, ErrorKind, RECALL_FEATURES, Result, Space, recall};
 
 /// How thoroughly to verify.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -66,6 +66,8 @@ impl EngramStore {
         on_progress: &mut dyn FnMut(VerifyProgress),
     ) -> Result<VerifyReport> {
         let store = &*self.0;
+        // What is read here must not be collected meanwhile.
+        let _alone = store.collect_alone();
         let newest = store.head().as_ref().map_or(0, |head| head.number);
         let mut check = Verification {
             store,
@@ -78,6 +80,7 @@ impl EngramStore {
         };
         check.chunks()?;
         check.versions(self, newest)?;
+        check.tags(self)?;
         Ok(check.report)
     }
 }
@@ -164,14 +167,13 @@ impl Verification<'_> {
             }
             deepest = deepest.max(Some(self.store.chunks.head(base)?.depth));
         }
-        if deepest.map_or(0, |depth| depth.saturating_add(1)) != head.depth {
-            return damaged("its depth is not one more than its deepest base's");
+        // More is what an interrupted re-basing leaves.
+        if deepest.is_some_and(|depth| depth >= head.depth) {
+            return damaged("its depth is not more than its deepest base's");
         }
         let mut closure = Vec::new();
-        self.store.chunks.closure(id, &mut closure)?;
-        if closure.len() > usize::from(self.store.superblock.max_closure)
-            || head.depth > self.store.superblock.max_depth
-        {
+        self.store.chunks.wide_closure(id, &mut closure)?;
+        if closure.len() > self.store.chunks.reach() || head.depth > self.store.superblock.max_depth {
             return damaged("it needs more chunks than the store allows");
         }
         let Some(payload) = self.snapshot.get(Space::Payload, &id_key(id))? else {
@@ -212,9 +214,24 @@ impl Verification<'_> {
         let mut engram = Engram::new(Dimension::ENGRAM);
         let mut traces = Traces::default();
         let mut missing = 0;
+        let state = self.store.pins.state();
+        if let Err(damage) = state.check() {
+            self.found(damage);
+        }
+        let forgotten = state.forgotten.clone();
+        drop(state);
         for number in 1..=newest {
-            self.report.versions += 1;
+            if forgotten.contains(number) {
+                self.step();
+                continue;
+            }
             let version = store.version(number);
+            // Forgotten since this began.
+            if version.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+                self.step();
+                continue;
+            }
+            self.report.versions += 1;
             missing = if version.is_ok() { 0 } else { missing + 1 };
             if missing > MAX_MISSING {
                 self.found(format!("version {number} and the following can't be read"));
@@ -232,6 +249,23 @@ impl Verification<'_> {
                 Err(error) => self.found(error),
             }
             self.step();
+        }
+        Ok(())
+    }
+
+    /// Tags name versions that are there.
+    fn tags(&mut self, store: &EngramStore) -> Result<()> {
+        let tags = match store.tags() {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                self.found(error);
+                return Ok(());
+            }
+            other => other?,
+        };
+        for tag in tags {
+            if let Err(error) = store.version(tag.version) {
+                self.found(error.within(format_args!("tag `{}`", tag.name.escape_debug())));
+            }
         }
         Ok(())
     }
