@@ -187,8 +187,11 @@ impl EngramStore {
             forgotten.insert(number);
         }
         batch.put(Space::Meta, Forgotten::KEY, forgotten.encode());
-        self.0.backend.write(batch, Durability::Durable)?;
-        self.0.pins.state().forgotten = forgotten;
+        // Known before it is done, so that nobody takes a record that goes for one that was lost.
+        let before = std::mem::replace(&mut self.0.pins.state().forgotten, forgotten);
+        self.0.backend.write(batch, Durability::Durable).inspect_err(|_| {
+            self.0.pins.state().forgotten = before;
+        })?;
         Ok(plan)
     }
 

@@ -17,8 +17,13 @@ impl Forgotten {
     pub(crate) const KEY: &'static [u8] = b"forgotten";
 
     pub(crate) fn contains(&self, number: u64) -> bool {
+        self.run_end(number).is_some()
+    }
+
+    /// The last number of the run that has `number`.
+    pub(crate) fn run_end(&self, number: u64) -> Option<u64> {
         let at = self.runs.partition_point(|&(_, last)| last < number);
-        self.runs.get(at).is_some_and(|&(first, _)| first <= number)
+        self.runs.get(at).filter(|&&(first, _)| first <= number).map(|&(_, last)| last)
     }
 
     /// First and last number of each run, ascending.
