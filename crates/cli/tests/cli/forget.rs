@@ -1,8 +1,13 @@
 //! `tag`, `forget`, `gc` and `damage`: what goes, what stays, and what the disk gets back.
 
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, fields, noise};
+use crate::bed::{BINARY, Bed, fields, noise};
 
 /// Words that compress, in an order of their own for each seed.
 fn text(seed: u64, len: usize) -> Vec<u8> {
@@ -137,4 +142,48 @@ fn damage_names_the_files_that_a_chunk_is_needed_for() {
     }
     assert!(files > 8);
     assert!(bed.ok(&["damage", "--chunk", "1"]).text().ends_with("need it\n"));
+}
+
+/// The real history that `cargo xtask demo` fetches; without it there is nothing to measure, which is said.
+#[test]
+#[ignore = "ingests 250 MB, three times"]
+fn the_fetched_history_takes_as_much_as_a_fresh_store_of_what_is_kept() {
+    let target = Path::new(BINARY).ancestors().nth(2).unwrap().join("corpora/typescript");
+    let corpus = std::env::var_os("ENGRAMS_CORPUS").map_or(target, PathBuf::from);
+    let Ok(found) = fs::read_dir(&corpus) else {
+        println!(
+            "{} is not there: `cargo xtask demo` fetches it, ENGRAMS_CORPUS names another",
+            corpus.display()
+        );
+        return;
+    };
+    let mut releases: Vec<PathBuf> =
+        found.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+    releases.sort();
+    let store_of = |releases: &[PathBuf]| {
+        let bed = Bed::new();
+        for release in releases {
+            let answer = bed.run(&[OsStr::new("ingest"), release.as_os_str(), "--as".as_ref(), "t".as_ref()]);
+            assert_eq!(answer.status, 0, "{answer:?}");
+        }
+        bed
+    };
+    let bed = store_of(&releases);
+    for kept in [6, 2] {
+        bed.ok(&["forget", "--keep-last", &kept.to_string()]);
+        let collected = bed.json(&["gc"]);
+        let fresh = store_of(&releases[releases.len() - kept..]);
+        let bytes = |bed: &Bed| bed.json(&["stats"])["stored_bytes"].as_u64().unwrap();
+        let (after, fresh) = (bytes(&bed), bytes(&fresh));
+        let share = after as f64 / fresh as f64;
+        println!("{kept} of {}: {after} bytes, fresh {fresh}: {share:.3}; {collected}", releases.len());
+        assert!(share < 1.15, "{share:.3}");
+        assert_eq!(bed.json(&["verify", "--deep"])["ok"], true);
+        for (at, release) in releases.iter().enumerate().skip(releases.len() - kept) {
+            let (out, number) = (format!("out{kept}-{at}"), (at + 1).to_string());
+            bed.ok(&["extract", "t", "-o", &out, "--version", &number]);
+            let same = Command::new("diff").arg("-r").arg(bed.path(&out).join("t")).arg(release).status();
+            assert!(same.unwrap().success(), "version {number}");
+        }
+    }
 }

@@ -125,7 +125,8 @@ impl EngramStore {
     /// Frees what nothing that is kept needs. Runs beside readers and writers, one collection at a time; it can be
     /// interrupted at any point and run again.
     ///
-    /// What a reader or a draft in this process uses stays until a later collection. Memory: about six bits for each
+    /// `on_progress` may read and write, but not collect or verify. What a reader or a draft in this process uses stays
+    /// until a later collection. Memory: about six bits for each
     /// chunk and page that the store ever gave an id to.
     ///
     /// # Errors
