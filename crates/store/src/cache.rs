@@ -76,6 +76,15 @@ impl PlainCache {
         self.make_room(0);
     }
 
+    /// Drops the bytes of chunk `id`.
+    pub(crate) fn remove(&mut self, id: u64) {
+        if let Some(plain) = self.recent.pop(&id) {
+            self.recent_bytes -= plain.footprint();
+        } else if let Some(at) = self.places.get(&id) {
+            self.remove_older(*at);
+        }
+    }
+
     /// An empty buffer for `len` bytes that are going to be kept here: one of those that make room for it, if it fits
     /// and is hardly too large: what it has too much is not there for others.
     pub(crate) fn buffer(&mut self, len: usize) -> Vec<u8> {
@@ -152,6 +161,10 @@ mod tests {
                     true if salt % 7 == 0 => {
                         let bytes = cache.buffer(salt);
                         prop_assert!(bytes.is_empty() && bytes.capacity() >= salt);
+                    }
+                    true if salt % 5 == 0 => {
+                        cache.remove(id);
+                        prop_assert!(cache.get(id).is_none());
                     }
                     true => cache.insert(id, plain(len)),
                     false => if let Some(found) = cache.get(id) { prop_assert_eq!(found.footprint(), len) },

@@ -10,7 +10,7 @@ use lru::LruCache;
 use crate::cache::PlainCache;
 use crate::codec::Decoders;
 use crate::format::{Head, Superblock, id_key};
-use crate::{Backend, Error, Result, Space};
+use crate::{Backend, Error, ErrorKind, Result, Space};
 
 /// Plain bytes of a chunk, shared with the cache.
 #[derive(Debug, Clone)]
@@ -55,9 +55,15 @@ pub(crate) struct ChunkReader {
 struct Cache {
     heads: LruCache<u64, Arc<Head>>,
     plain: PlainCache,
+    /// Counts changes of stored heads: a head read before one must not be kept after it.
+    changes: u64,
     /// Chunks that a thread is decoding.
     running: HashMap<u64, Arc<Running>>,
 }
+
+/// While chunks are re-based, one that comes after them may need this many times the chunks that the store allows
+/// (docs/decisions/0016).
+const REBASED_REACH: usize = 4;
 
 /// A chunk that a thread is decoding, for others to wait for.
 #[derive(Default)]
@@ -135,6 +141,7 @@ impl ChunkReader {
             cache: Mutex::new(Cache {
                 heads: LruCache::new(CACHED_HEADS),
                 plain: PlainCache::new(cache_bytes),
+                changes: 0,
                 running: HashMap::new(),
             }),
         }
@@ -154,9 +161,18 @@ impl ChunkReader {
         if let Some(head) = self.cache().heads.get(&id) {
             return Ok(Some(Arc::clone(head)));
         }
+        self.stored_head(id)
+    }
+
+    /// The head of chunk `id` as it is stored now.
+    fn stored_head(&self, id: u64) -> Result<Option<Arc<Head>>> {
+        let changes = self.cache().changes;
         let Some(record) = self.backend.get(Space::Head, &id_key(id))? else { return Ok(None) };
         let head = Arc::new(Head::decode(id, &record, Superblock::MAX_CHUNK_BYTES)?);
-        self.keep_head(id, Arc::clone(&head));
+        let mut cache = self.cache();
+        if cache.changes == changes {
+            cache.heads.put(id, Arc::clone(&head));
+        }
         Ok(Some(head))
     }
 
@@ -168,15 +184,29 @@ impl ChunkReader {
 
     /// Adds to `into` the chunks that decoding `id` touches, itself not counted; `into` may hold `id` at most.
     pub(crate) fn closure(&self, id: u64, into: &mut Vec<u64>) -> Result<()> {
+        self.closure_within(self.max_closure, id, into)
+    }
+
+    /// The same, also where re-basing was interrupted.
+    pub(crate) fn wide_closure(&self, id: u64, into: &mut Vec<u64>) -> Result<()> {
+        self.closure_within(self.reach(), id, into)
+    }
+
+    /// Most chunks that decoding one may touch while others are re-based.
+    pub(crate) fn reach(&self) -> usize {
+        REBASED_REACH * self.max_closure
+    }
+
+    fn closure_within(&self, limit: usize, id: u64, into: &mut Vec<u64>) -> Result<()> {
         for &base in &self.head(id)?.bases {
             if !into.contains(&base) {
-                if into.len() > self.max_closure {
+                if into.len() > limit {
                     return Err(Error::corrupt(format!(
                         "chunk {id} needs more chunks than the store allows"
                     )));
                 }
                 into.push(base);
-                self.closure(base, into)?;
+                self.closure_within(limit, base, into)?;
             }
         }
         Ok(())
@@ -188,7 +218,7 @@ impl ChunkReader {
         if let Some(plain) = decoded.get(&id) {
             return Ok(plain.clone());
         }
-        if id >= below || decoded.len() > self.max_closure {
+        if id >= below || decoded.len() > self.reach() {
             return Err(Error::corrupt(format!("chunk {id} is a base out of bounds")));
         }
         loop {
@@ -224,7 +254,20 @@ impl ChunkReader {
 
     /// Reads and decodes chunk `id`, after its bases.
     fn read(&self, id: u64, depth: u8, decoded: &mut HashMap<u64, Plain>) -> Result<Plain> {
-        let head = self.head(id)?;
+        let mut head = self.head(id)?;
+        loop {
+            match self.correct(id, &head, depth, decoded) {
+                // A collection may have coded it anew, and removed its old bases, since its head was read.
+                Err(error) if error.kind() == ErrorKind::Corrupt => match self.stored_head(id)? {
+                    Some(now) if *now != *head => head = now,
+                    _ => return Err(error),
+                },
+                other => return other,
+            }
+        }
+    }
+
+    fn correct(&self, id: u64, head: &Head, depth: u8, decoded: &mut HashMap<u64, Plain>) -> Result<Plain> {
         let mut bases = Vec::with_capacity(head.bases.len());
         for &base in &head.bases {
             let depth = depth.checked_sub(1).ok_or_else(|| {
@@ -267,5 +310,22 @@ impl ChunkReader {
 
     pub(crate) fn keep_head(&self, id: u64, head: Arc<Head>) {
         self.cache().heads.put(id, head);
+    }
+
+    /// The head of chunk `id` was written anew.
+    pub(crate) fn replace_head(&self, id: u64, head: Arc<Head>) {
+        let mut cache = self.cache();
+        cache.changes += 1;
+        cache.heads.put(id, head);
+    }
+
+    /// These chunks are no longer stored.
+    pub(crate) fn remove(&self, ids: &[u64]) {
+        let mut cache = self.cache();
+        cache.changes += 1;
+        for id in ids {
+            cache.heads.pop(id);
+            cache.plain.remove(*id);
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! The recall index: from a few of a chunk's features to the chunks that had them most recently.
 
-use crate::Result;
+use crate::backend::KeyRange;
 use crate::format::{Reader, put_varint};
+use crate::{Backend, Batch, Durability, Result, Space};
 
 /// Features of a chunk that are looked up and written: the smallest ones. Eight with four recent chunks each
 /// propose what an exhaustive nearest-neighbour search would find (measured; docs/decisions).
@@ -54,6 +55,69 @@ pub(crate) fn remember(ids: &mut Vec<u64>, id: u64) {
     ids.retain(|&old| old != id);
     ids.insert(0, id);
     ids.truncate(RECENT);
+}
+
+/// The chunks that had one of these features most recently, each once.
+pub(crate) fn recent(backend: &dyn Backend, features: &[u64]) -> Result<Vec<u64>> {
+    let keys: Vec<[u8; 5]> = features.iter().map(|&f| key(f)).collect();
+    let keys: Vec<&[u8]> = keys.iter().map(<[u8; 5]>::as_slice).collect();
+    let found = backend.multi_get(Space::Recall, &keys)?;
+    let mut ids: Vec<u64> = found.into_iter().flatten().flat_map(|value| decode(&value)).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    Ok(ids)
+}
+
+/// Adds to `batch` that chunk `id`, of whatever age, has these features.
+pub(crate) fn enter(backend: &dyn Backend, batch: &mut Batch, features: &[u64], id: u64) -> Result<()> {
+    let mut keys: Vec<[u8; 5]> = features.iter().map(|&f| key(f)).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    for key in keys {
+        let mut ids = backend.get(Space::Recall, &key)?.map_or_else(Vec::new, |value| decode(&value));
+        let at = ids.partition_point(|&other| other > id);
+        if ids.get(at) != Some(&id) && at < RECENT {
+            ids.insert(at, id);
+            ids.truncate(RECENT);
+            batch.put(Space::Recall, key, encode(&ids));
+        }
+    }
+    Ok(())
+}
+
+/// Takes out of the whole index what `is_gone` says; returns how many entries that were. Keys are written under
+/// `lock`, which keeps others from writing them.
+pub(crate) fn sweep<Guard>(
+    backend: &dyn Backend,
+    lock: impl Fn() -> Guard,
+    is_gone: &dyn Fn(u64) -> bool,
+) -> Result<u64> {
+    const RUN: usize = 4096;
+    let (mut removed, mut from) = (0, Vec::new());
+    let snapshot = backend.snapshot()?;
+    loop {
+        let range = KeyRange { from: &from, ..KeyRange::default() };
+        let run: Vec<_> = snapshot.scan(Space::Recall, range).take(RUN).collect::<Result<_>>()?;
+        let Some((last, _)) = run.last() else { return Ok(removed) };
+        from = [last.as_slice(), &[0]].concat();
+        let _lock = lock();
+        let mut batch = Batch::new();
+        // An id that is gone is in no key that was without it before: the snapshot shows all keys to look at.
+        for (key, _) in run.iter().filter(|(_, value)| decode(value).into_iter().any(is_gone)) {
+            let Some(value) = backend.get(Space::Recall, key)? else { continue };
+            let ids = decode(&value);
+            let kept: Vec<u64> = ids.iter().copied().filter(|&id| !is_gone(id)).collect();
+            removed += (ids.len() - kept.len()) as u64;
+            if kept.is_empty() {
+                batch.delete(Space::Recall, key.as_slice());
+            } else {
+                batch.put(Space::Recall, key.as_slice(), encode(&kept));
+            }
+        }
+        if !batch.is_empty() {
+            backend.write(batch, Durability::Staged)?;
+        }
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard};
 
 use crate::format::{Head, id_key, put_varint};
+use crate::pin::Reuse;
 use crate::store::Inner;
 use crate::{Batch, Durability, ErrorKind, Reader, Result, Space, recall};
 
@@ -23,6 +24,7 @@ pub(crate) struct Ids {
 pub struct Staging<'s> {
     store: &'s Inner,
     ids: MutexGuard<'s, Ids>,
+    reuse: Reuse,
     batch: Batch,
     names: HashMap<[u8; 32], u64>,
     recall: HashMap<[u8; 5], Vec<u64>>,
@@ -45,10 +47,11 @@ pub struct NewChunk<'p, 'f> {
 }
 
 impl<'s> Staging<'s> {
-    pub(crate) fn new(store: &'s Inner, ids: MutexGuard<'s, Ids>) -> Self {
+    pub(crate) fn new(store: &'s Inner, ids: MutexGuard<'s, Ids>, reuse: Reuse) -> Self {
         Self {
             store,
             ids,
+            reuse,
             batch: Batch::new(),
             names: HashMap::new(),
             recall: HashMap::new(),
@@ -56,7 +59,7 @@ impl<'s> Staging<'s> {
         }
     }
 
-    /// For each name the id of the chunk that has it, if stored.
+    /// For each name the id of the chunk that has it, if stored and not condemned; it is kept while the draft lasts.
     ///
     /// # Errors
     /// `Io` or `Unavailable`.
@@ -72,7 +75,9 @@ impl<'s> Staging<'s> {
             match self.store.chunks.head(id) {
                 // A crash may have kept the entry of a leftover and lost what it points to.
                 Ok(head) if head.name == *name && (!leftover || self.store.chunks.plain(id).is_ok()) => {
-                    return Ok(Some(id));
+                    if self.reuse.chunk(id) {
+                        return Ok(Some(id));
+                    }
                 }
                 // A damaged chunk must not keep new bytes from being stored, under a new id.
                 Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
@@ -118,7 +123,7 @@ impl<'s> Staging<'s> {
                 ids.sort_unstable();
                 ids.dedup();
                 // An index entry may have outlived, in a crash, the chunk it names.
-                ids.retain(|&id| id < self.ids.next);
+                ids.retain(|&id| id < self.ids.next && !self.store.pins.is_condemned(id));
                 ids
             })
             .collect())

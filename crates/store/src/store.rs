@@ -9,10 +9,13 @@ use engrams_core::{Dimension, Engram};
 use crate::backend::{KeyRange, MemoryBackend};
 use crate::boundary::spread_bytes;
 use crate::chunk::{ChunkReader, Plain};
-use crate::format::{Head, MAX_ID, Reader, Superblock, Version, id_key, id_of_key, put_varint, seal, unseal};
+use crate::format::{
+    Forgotten, Head, MAX_ID, Reader, Superblock, Version, id_key, id_of_key, put_varint, seal, unseal,
+};
 use crate::list::{Cursor, ListBuilder};
 use crate::mark::CommitMark;
 use crate::page::{PageStore, next_id};
+use crate::pin::{Pin, Pins, Reuse};
 use crate::reserve::{Reserve, Reserved};
 use crate::staging::{Ids, Staging};
 use crate::trace::{FileTally, Traces};
@@ -33,6 +36,9 @@ pub(crate) struct Inner {
     /// The newest version; its lock is the commit lock.
     pub(crate) head: Mutex<Option<Version>>,
     pub(crate) mark: Option<CommitMark>,
+    pub(crate) pins: Arc<Pins>,
+    /// Held by what removes records, and by what must see none go.
+    pub(crate) collecting: Mutex<()>,
 }
 
 /// How to open a store.
@@ -141,6 +147,8 @@ impl EngramStore {
         }
         let end = next_id(&*backend, Space::Head)?;
         let leftover_start = head.as_ref().map_or(1, |head| head.chunks_end);
+        let pins = Arc::new(Pins::default());
+        load_forgotten(&*backend, &pins)?;
         let inner = Inner {
             chunks: ChunkReader::new(Arc::clone(&backend), &superblock, options.cache_bytes),
             pages: Arc::new(PageStore::open(Arc::clone(&backend))?),
@@ -150,6 +158,8 @@ impl EngramStore {
             superblock,
             backend,
             mark,
+            pins,
+            collecting: Mutex::default(),
         };
         Ok(Self(Arc::new(inner)))
     }
@@ -202,7 +212,7 @@ impl EngramStore {
     /// The version with this number.
     ///
     /// # Errors
-    /// `NotFound`, naming the versions there are; `Corrupt` when its record is damaged.
+    /// `NotFound`, saying whether it was forgotten or what versions there are; `Corrupt` when its record is damaged.
     pub fn version(&self, number: u64) -> Result<Version> {
         let newest = self.0.head().as_ref().map_or(0, |head| head.number);
         if number == 0 || number > newest {
@@ -213,7 +223,17 @@ impl EngramStore {
             };
             return Err(Error::not_found(format!("no version {number}: {have}")));
         }
-        read_version(&*self.0.backend, number)
+        stored_version(&self.0, number)
+    }
+
+    /// First and last number of each run of versions that were forgotten, ascending.
+    ///
+    /// # Errors
+    /// `Corrupt` when the record of them is damaged.
+    pub fn forgotten(&self) -> Result<Vec<(u64, u64)>> {
+        let state = self.0.pins.state();
+        state.check()?;
+        Ok(state.forgotten.runs().to_vec())
     }
 
     /// All versions, newest first.
@@ -239,25 +259,34 @@ impl EngramStore {
     /// # Errors
     /// As [`version`](Self::version).
     pub fn tree(&self, number: Option<u64>) -> Result<Tree> {
-        let version = match number {
-            Some(number) => Some(self.version(number)?),
-            None => self.head()?,
-        };
-        Ok(self.tree_of(version.as_ref()))
+        match number {
+            Some(number) => Ok(self.tree_of(Some(&self.version(number)?))),
+            // Under its lock, the newest version is not forgotten before it is pinned.
+            None => Ok(self.tree_of(self.0.head().as_ref())),
+        }
     }
 
-    /// The tree of a version; an empty tree of none.
+    /// The tree of a version; an empty tree of none. While it, a clone or a walk of it is there, nothing of the version
+    /// is collected, even when it is forgotten. The tree of a version that is forgotten already gives `NotFound`.
     #[must_use]
     pub fn tree_of(&self, version: Option<&Version>) -> Tree {
-        Tree::new(Arc::clone(&self.0.pages), version.map_or_else(TreeRoot::default, TreeRoot::of))
+        let Some(version) = version else { return Tree::new(Arc::clone(&self.0.pages), TreeRoot::default()) };
+        let tree = Tree::new(Arc::clone(&self.0.pages), TreeRoot::of(version));
+        match self.0.pins.version(version) {
+            Some(pin) => tree.pinned(pin),
+            None => tree.gone(version.number),
+        }
     }
 
     /// The root engram of a version: the sum of all its files' features.
     ///
     /// # Errors
-    /// `Corrupt` when its record is damaged.
+    /// `NotFound` when the version was forgotten; `Corrupt` when its record is damaged.
     pub fn engram(&self, version: &Version) -> Result<Engram> {
-        self.0.engram(version)
+        match self.0.pins.version(version) {
+            Some(_pin) => self.0.engram(version),
+            None => Err(forgotten_version(version.number)),
+        }
     }
 
     /// The head of chunk `id`.
@@ -298,10 +327,16 @@ impl EngramStore {
         self.0.chunks.closure(id, into)
     }
 
-    /// Waits for exclusive use of the chunk ids.
+    /// Waits for exclusive use of the chunk ids. What is found there is kept for the draft that `reuse` is of.
     #[must_use]
-    pub fn staging(&self) -> Staging<'_> {
-        Staging::new(&self.0, self.0.ids())
+    pub fn staging(&self, reuse: &Reuse) -> Staging<'_> {
+        Staging::new(&self.0, self.0.ids(), reuse.clone())
+    }
+
+    /// A collection is about to remove this chunk: nothing new may lean on it.
+    #[must_use]
+    pub fn is_condemned(&self, chunk: u64) -> bool {
+        self.0.pins.is_condemned(chunk)
     }
 
     /// A list of the pieces of one file; `like` is an older content of the same path.
@@ -310,10 +345,12 @@ impl EngramStore {
         PieceList(ListBuilder::new(Arc::clone(&self.0.pages), like))
     }
 
-    /// A walk over the pieces of a file.
+    /// A walk over the pieces of a file. While it is there, nothing of the file is collected; hold the tree the file is
+    /// from until then.
     #[must_use]
     pub fn pieces(&self, file: &FileNode) -> Pieces {
-        Pieces(Cursor::new(Arc::clone(&self.0.pages), &file.content, file.size))
+        let pin = self.0.pins.content(&file.content);
+        Pieces(Cursor::new(Arc::clone(&self.0.pages), &file.content, file.size), pin)
     }
 
     /// A tally of the change a file's new content makes to an engram.
@@ -418,7 +455,7 @@ impl PieceList {
 }
 
 /// Walks the pieces of a file.
-pub struct Pieces(Cursor);
+pub struct Pieces(Cursor, #[expect(dead_code, reason = "held for its drop")] Pin);
 
 impl Pieces {
     /// The piece that holds the byte at `offset`, with the file offset of its first byte; `None` at the end.
@@ -446,6 +483,32 @@ fn refuse_foreign(path: &Path, database: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Reads which versions were forgotten. Damage to that must not keep the rest from being read.
+fn load_forgotten(backend: &dyn Backend, pins: &Pins) -> Result<()> {
+    let mut state = pins.state();
+    match backend.get(Space::Meta, Forgotten::KEY)?.map(|record| Forgotten::decode(&record)) {
+        None => {}
+        Some(Ok(forgotten)) => state.forgotten = forgotten,
+        Some(Err(error)) => state.damage = Some(error.to_string()),
+    }
+    Ok(())
+}
+
+pub(crate) fn forgotten_version(number: u64) -> Error {
+    Error::not_found(format!("version {number} was forgotten"))
+}
+
+/// The version with this number, which there was.
+pub(crate) fn stored_version(store: &Inner, number: u64) -> Result<Version> {
+    let forgotten = || store.pins.state().forgotten.contains(number);
+    if forgotten() {
+        return Err(forgotten_version(number));
+    }
+    // It may be forgotten this very moment.
+    read_version(&*store.backend, number)
+        .map_err(|error| if forgotten() { forgotten_version(number) } else { error })
+}
+
 pub(crate) fn read_version(backend: &dyn Backend, number: u64) -> Result<Version> {
     let record = backend.get(Space::Version, &id_key(number))?;
     let record = record.ok_or_else(|| Error::corrupt(format!("version {number} has no record")))?;
@@ -471,7 +534,7 @@ fn head_number(record: &[u8]) -> Result<u64> {
 }
 
 /// Files of one directory are asked for together, so their keys lie together.
-fn seen_key(path: &[u8]) -> Vec<u8> {
+pub(crate) fn seen_key(path: &[u8]) -> Vec<u8> {
     let directory = path.iter().rposition(|&b| b == b'/').map_or(&[][..], |at| &path[..at]);
     let mut key = spread_bytes(directory).to_be_bytes()[..4].to_vec();
     key.extend_from_slice(&spread_bytes(path).to_be_bytes());

@@ -9,8 +9,8 @@ use crate::format::{Head, Superblock, Version, id_key, id_of_key};
 use crate::staging::{ids_in, name_key};
 use crate::store::Inner;
 use crate::trace::{Traces, bytes_of};
-use crate::tree::{Entry, FileNode, Piece, difference};
-use crate::{EngramStore, Error, RECALL_FEATURES, Result, Space, recall};
+use crate::tree::{Entry, FileNode, Piece, Tree, difference};
+use crate::{EngramStore, Error, ErrorKind, RECALL_FEATURES, Result, Space, recall};
 
 /// How thoroughly to verify.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -66,6 +66,8 @@ impl EngramStore {
         on_progress: &mut dyn FnMut(VerifyProgress),
     ) -> Result<VerifyReport> {
         let store = &*self.0;
+        // What is read here must not be collected meanwhile.
+        let _alone = store.collect_alone();
         let newest = store.head().as_ref().map_or(0, |head| head.number);
         let mut check = Verification {
             store,
@@ -78,6 +80,7 @@ impl EngramStore {
         };
         check.chunks()?;
         check.versions(self, newest)?;
+        check.tags(self)?;
         Ok(check.report)
     }
 }
@@ -164,14 +167,13 @@ impl Verification<'_> {
             }
             deepest = deepest.max(Some(self.store.chunks.head(base)?.depth));
         }
-        if deepest.map_or(0, |depth| depth.saturating_add(1)) != head.depth {
-            return damaged("its depth is not one more than its deepest base's");
+        // More is what an interrupted re-basing leaves.
+        if deepest.is_some_and(|depth| depth >= head.depth) {
+            return damaged("its depth is not more than its deepest base's");
         }
         let mut closure = Vec::new();
-        self.store.chunks.closure(id, &mut closure)?;
-        if closure.len() > usize::from(self.store.superblock.max_closure)
-            || head.depth > self.store.superblock.max_depth
-        {
+        self.store.chunks.wide_closure(id, &mut closure)?;
+        if closure.len() > self.store.chunks.reach() || head.depth > self.store.superblock.max_depth {
             return damaged("it needs more chunks than the store allows");
         }
         let Some(payload) = self.snapshot.get(Space::Payload, &id_key(id))? else {
@@ -208,13 +210,31 @@ impl Verification<'_> {
     }
 
     fn versions(&mut self, store: &EngramStore, newest: u64) -> Result<()> {
-        let mut before = None;
+        let mut before = store.tree_of(None);
         let mut engram = Engram::new(Dimension::ENGRAM);
         let mut traces = Traces::default();
         let mut missing = 0;
-        for number in 1..=newest {
-            self.report.versions += 1;
+        let state = self.store.pins.state();
+        if let Err(damage) = state.check() {
+            self.found(damage);
+        }
+        let forgotten = state.forgotten.clone();
+        drop(state);
+        let mut next = 1;
+        while next <= newest {
+            let number = next;
+            // In one step, for a forged record may name more than there is time for.
+            if let Some(last) = forgotten.run_end(number) {
+                next = last + 1;
+                continue;
+            }
+            next += 1;
             let version = store.version(number);
+            // Forgotten since this began.
+            if version.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+                continue;
+            }
+            self.report.versions += 1;
             missing = if version.is_ok() { 0 } else { missing + 1 };
             if missing > MAX_MISSING {
                 self.found(format!("version {number} and the following can't be read"));
@@ -222,12 +242,14 @@ impl Verification<'_> {
             }
             match version {
                 Ok(version) => {
-                    if let Err(error) =
-                        self.version(store, before.as_ref(), &version, &mut engram, &mut traces)
-                    {
-                        self.found(error.within(format_args!("version {number}")));
+                    // Held, so that forgetting it now does not matter.
+                    let tree = store.tree_of(Some(&version));
+                    match self.version(store, &before, &tree, &version, &mut engram, &mut traces) {
+                        Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                        Err(error) => self.found(error.within(format_args!("version {number}"))),
+                        Ok(()) => {}
                     }
-                    before = Some(version);
+                    before = tree;
                 }
                 Err(error) => self.found(error),
             }
@@ -236,17 +258,34 @@ impl Verification<'_> {
         Ok(())
     }
 
+    /// Tags name versions that are there.
+    fn tags(&mut self, store: &EngramStore) -> Result<()> {
+        let tags = match store.tags() {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                self.found(error);
+                return Ok(());
+            }
+            other => other?,
+        };
+        for tag in tags {
+            if let Err(error) = store.version(tag.version) {
+                self.found(error.within(format_args!("tag `{}`", tag.name.escape_debug())));
+            }
+        }
+        Ok(())
+    }
+
     fn version(
         &mut self,
         store: &EngramStore,
-        before: Option<&Version>,
+        old: &Tree,
+        new: &Tree,
         version: &Version,
         engram: &mut Engram,
         traces: &mut Traces,
     ) -> Result<()> {
-        let (old, new) = (store.tree_of(before), store.tree_of(Some(version)));
         let good = self.report.errors.len();
-        difference(&old, &new, &mut |old, new| {
+        difference(old, new, &mut |old, new| {
             let file = new.and_then(|entry| Some((entry, entry.file()?)));
             if let Some((entry, file)) = file {
                 self.report.files += 1;
@@ -267,7 +306,7 @@ impl Verification<'_> {
             }
             Ok(())
         })?;
-        let stored = store.engram(version)?;
+        let stored = self.store.engram(version)?;
         if self.deep && self.damaged.is_empty() && self.report.errors.len() == good && stored != *engram {
             self.found(format!("version {}: its engram is not the sum of its files'", version.number));
         }

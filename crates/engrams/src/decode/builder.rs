@@ -79,7 +79,9 @@ impl<'s> StreamingDecoderBuilder<'s> {
             None => self.store.head()?.ok_or_else(|| Error::not_found("the store has no version yet"))?,
         };
         let shown = self.path.escape_ascii();
-        let entry = self.store.tree_of(Some(&version)).get(&self.path)?;
+        // Held until the decoder holds the file: nothing of it is collected meanwhile.
+        let tree = self.store.tree_of(Some(&version));
+        let entry = tree.get(&self.path)?;
         let entry =
             entry.ok_or_else(|| Error::not_found(format!("version {} has no `{shown}`", version.number)))?;
         let size = entry.file().map(|file| file.size);

@@ -132,7 +132,7 @@ impl Worker {
     fn decide(&mut self, group: &Group) -> Result<Vec<u64>> {
         let names = self.name(group)?;
         let store = self.store.clone();
-        let mut staging = store.staging();
+        let mut staging = store.staging(self.draft.reuse());
         let mut ids = Vec::with_capacity(names.len());
         let mut novel: Vec<usize> = Vec::new();
         for (at, found) in staging.find(&names)?.into_iter().enumerate() {
@@ -201,7 +201,8 @@ impl Worker {
                 bases.push(Vec::new());
                 continue;
             }
-            let known = found.into_iter().chain(self.successor).filter(|&id| id < first);
+            let expected = self.successor.filter(|&id| !self.store.is_condemned(id));
+            let known = found.into_iter().chain(expected).filter(|&id| id < first);
             let ranked = rank(&self.store, &sketch.vector, known)?;
             let chosen = feasible(&self.store, &ranked, self.policy.max_bases)?;
             self.successor = chosen.first().and_then(|base| base.id.checked_add(1));
