@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock, PoisonError};
 use engrams_core::{CorrectionPolicy, Dimension, bottom_k, encode, is_recall};
 use engrams_store::tree::{Node, Piece};
 use engrams_store::{
-    Draft, EngramStore, Entry, Error, ErrorKind, Head, NewChunk, RECALL_FEATURES, Result,
+    Coding, Draft, EngramStore, Entry, Error, ErrorKind, Head, NewChunk, RECALL_FEATURES, Result,
     STORED_VECTOR_BYTES, Trace, Traces, Version,
 };
 use rayon::prelude::*;
@@ -158,7 +158,11 @@ impl Worker {
                 depth: coded.depth,
                 bases: coded.correction.bases().to_vec(),
                 vector: sketch.vector,
-                payload_check: Head::check_of(&coded.payload),
+                // Raw bytes are what the name is of.
+                payload_check: match coded.coding {
+                    Coding::Raw => std::array::from_fn(|i| names[*at][i]),
+                    _ => Head::check_of(&coded.payload),
+                },
             };
             // Whoever would find a twin finds its base: its own entries would only push older ones out.
             let features = if twin && coded.depth > 0 { &[][..] } else { &sketch.features };
