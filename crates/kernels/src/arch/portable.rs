@@ -13,9 +13,6 @@ pub(crate) use gear::gear_matches;
 /// Features that are added together, see [`add_group`].
 const GROUP: usize = 16;
 
-/// Vectors whose byte counts can be summed before a byte overflows: 31 * 8 < 256.
-const BYTE_SUM_RUN: usize = 31;
-
 pub(crate) fn xor_into(target: &mut [u64], other: &[u64]) {
     for (target, other) in target.iter_mut().zip(other) {
         *target ^= other;
@@ -23,24 +20,12 @@ pub(crate) fn xor_into(target: &mut [u64], other: &[u64]) {
 }
 
 pub(crate) fn popcount(words: &[u64]) -> u64 {
-    let (blocks, tail) = words.as_chunks::<LANES>();
-    let mut total: u64 = tail.iter().map(|word| u64::from(word.count_ones())).sum();
-    for run in blocks.chunks(BYTE_SUM_RUN) {
-        let bytes = run.iter().fold(u64x4::ZERO, |sum, block| sum + byte_counts(load(block)));
-        total += sum_bytes(bytes);
-    }
-    total
+    // Compilers know how to count bits in whatever vectors there are, better than `wide` spelt out.
+    words.iter().map(|word| u64::from(word.count_ones())).sum()
 }
 
 pub(crate) fn hamming(a: &[u64], b: &[u64]) -> u64 {
-    let (a_blocks, a_tail) = a.as_chunks::<LANES>();
-    let (b_blocks, b_tail) = b.as_chunks::<LANES>();
-    let mut total: u64 = a_tail.iter().zip(b_tail).map(|(a, b)| u64::from((a ^ b).count_ones())).sum();
-    for (a, b) in a_blocks.chunks(BYTE_SUM_RUN).zip(b_blocks.chunks(BYTE_SUM_RUN)) {
-        let bytes = a.iter().zip(b).fold(u64x4::ZERO, |sum, (a, b)| sum + byte_counts(load(a) ^ load(b)));
-        total += sum_bytes(bytes);
-    }
-    total
+    a.iter().zip(b).map(|(a, b)| u64::from((a ^ b).count_ones())).sum()
 }
 
 pub(crate) fn hamming_rows(query: &[u64], matrix: &[u64], distances: &mut [u32]) {
@@ -207,22 +192,6 @@ static SPREAD: [u64; 256] = {
     table
 };
 
-/// The set bits of each byte, in that byte.
-#[inline(always)]
-fn byte_counts(v: u64x4) -> u64x4 {
-    let v = v - ((v >> 1_u32) & splat(0x55));
-    let v = (v & splat(0x33)) + ((v >> 2_u32) & splat(0x33));
-    (v + (v >> 4_u32)) & splat(0x0F)
-}
-
-/// The sum of all 32 bytes.
-#[inline(always)]
-fn sum_bytes(v: u64x4) -> u64 {
-    let pairs =
-        (v & u64x4::splat(0x00FF_00FF_00FF_00FF)) + ((v >> 8_u32) & u64x4::splat(0x00FF_00FF_00FF_00FF));
-    pairs.to_array().iter().map(|word| word.wrapping_mul(0x0001_0001_0001_0001) >> 48).sum()
-}
-
 #[inline(always)]
 fn step(v: u64x4) -> u64x4 {
     let v = v ^ (v << 13_u32);
@@ -233,10 +202,4 @@ fn step(v: u64x4) -> u64x4 {
 #[inline(always)]
 fn load(block: &[u64; LANES]) -> u64x4 {
     bytemuck::cast(*block)
-}
-
-/// The same byte everywhere.
-#[inline(always)]
-fn splat(byte: u8) -> u64x4 {
-    u64x4::splat(u64::from_ne_bytes([byte; 8]))
 }
