@@ -13,6 +13,7 @@ mod faults;
 mod history;
 mod hostile;
 mod locking;
+mod operations;
 mod options;
 mod progress;
 mod reading;
