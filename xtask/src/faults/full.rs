@@ -22,6 +22,7 @@ pub(super) fn run(campaign: &mut Campaign) -> Outcome {
     let wanted = campaign.trials(200, 8);
     let (mut tried, mut number) = (0, 0);
     while tried < wanted && !campaign.has_enough() {
+        campaign.progress(tried, wanted);
         let place = campaign.place()?;
         let medium = Medium::mount(place.path().join("medium"))?;
         let random = Random::part(campaign.seed, &format!("full {number}"));

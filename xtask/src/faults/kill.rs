@@ -12,9 +12,9 @@ use super::subject::{kill, wait_for};
 use crate::process::Outcome;
 
 /// One store goes through so many kills: damage that adds up is seen, and the comparison stays fast.
-const KILLS_PER_STORE: usize = 25;
+const KILLS_PER_STORE: usize = 15;
 
-const SCALE: Scale = Scale { files: 40, largest: 400_000 };
+const SCALE: Scale = Scale { files: 24, largest: 200_000 };
 
 /// How long verbs take that nobody kills.
 #[derive(Debug, Default)]
@@ -45,6 +45,7 @@ pub(super) fn run(campaign: &mut Campaign) -> Outcome {
     let (mut killed, mut store_number) = (0, 0);
     let mut durations = Durations::default();
     while killed < wanted && !campaign.has_enough() {
+        campaign.progress(killed, wanted);
         let place = campaign.place()?;
         let random = Random::part(campaign.seed, &format!("kill {store_number}"));
         let most = (wanted - killed).min(KILLS_PER_STORE);

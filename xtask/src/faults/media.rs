@@ -53,6 +53,9 @@ pub(super) fn run(campaign: &mut Campaign) -> Outcome {
                 return Ok(());
             }
             let random = &mut Random::part(seed, &number.to_string());
+            if number.is_multiple_of(100) {
+                lock().0.progress(number, wanted);
+            }
             let trial = Trial::run(&subject, &around, &stores[number % stores.len()], random)?;
             let (campaign, sum) = &mut *lock();
             trial.judge(campaign, sum)?;

@@ -3,6 +3,7 @@
 //! Each kind breaks something, looks at the store as its user would, and counts. A broken promise is a violation: the
 //! store as it was found, the script and the seed are kept. Everything else is removed.
 
+mod call;
 mod disk;
 mod full;
 mod kill;
@@ -122,6 +123,13 @@ impl Campaign {
     /// A new directory for one part of the campaign.
     fn place(&self) -> Outcome<Scratch> {
         Scratch::within(self.scratch.path(), self.kind).map_err(|error| format!("no directory: {error}"))
+    }
+
+    /// A line for whoever waits.
+    fn progress(&self, done: usize, all: usize) {
+        if done > 0 {
+            println!("   {} of {}", count(done as u64), count(all as u64));
+        }
     }
 
     fn count(&mut self, what: &str, number: u64) {

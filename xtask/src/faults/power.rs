@@ -130,7 +130,11 @@ fn try_states(campaign: &mut Campaign, place: &Path, recorded: &Recorded, mut ra
     let events = &recorded.events;
     let mut seen = BTreeSet::new();
     let mut compared = Compared::default();
-    for (cut, draw) in cuts(events, campaign.quick, &mut random) {
+    let cuts = cuts(events, campaign.quick, &mut random);
+    for (number, (cut, draw)) in cuts.iter().copied().enumerate() {
+        if number.is_multiple_of(500) {
+            campaign.progress(number, cuts.len());
+        }
         let Some((step, is_promised)) = expected(recorded, cut) else { continue };
         let seed = random.next();
         let state = disk::state_after(events, cut, |what| draw.fate(seed, what));

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
+use super::call::{Call, Descriptor};
 use super::disk::{Event, Inode, ROOT};
 use crate::process::Outcome;
 
@@ -266,130 +267,116 @@ impl Recorder {
     }
 }
 
-/// A file descriptor, and the file that is open under it.
-#[derive(Debug)]
-struct Descriptor {
-    number: u64,
-    path: PathBuf,
-    deleted: bool,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::faults::disk::{Fate, state_after};
 
-/// One call that succeeded.
-#[derive(Debug)]
-struct Call<'t> {
-    name: &'t str,
-    arguments: Vec<&'t str>,
-    result: u64,
-}
-
-impl<'t> Call<'t> {
-    /// `None` for a call that failed, which has done nothing.
-    fn parse(text: &'t str) -> Outcome<Option<Self>> {
-        let (call, result) = text.rsplit_once(") ").ok_or("no result")?;
-        let result = result.trim_start().strip_prefix("= ").ok_or("no result")?;
-        if result.starts_with('-') || result.starts_with('?') {
-            return Ok(None);
-        }
-        let (name, arguments) = call.split_once('(').ok_or("no arguments")?;
-        let digits = result.find(|c: char| !c.is_ascii_hexdigit() && c != 'x').unwrap_or(result.len());
-        let result = number(&result[..digits]).ok_or("no number as its result")?;
-        Ok(Some(Self { name, arguments: split(arguments), result }))
-    }
-
-    fn argument(&self, at: usize) -> Outcome<&'t str> {
-        self.arguments.get(at).copied().ok_or_else(|| format!("argument {at} is missing"))
-    }
-
-    fn number(&self, at: usize) -> Outcome<u64> {
-        number(self.argument(at)?).ok_or_else(|| format!("argument {at} is no number"))
-    }
-
-    fn has(&self, at: usize, flag: &str) -> bool {
-        self.arguments.get(at).is_some_and(|argument| argument.contains(flag))
-    }
-
-    fn mentions(&self, root: &Path) -> bool {
-        let shown: String = root.display().to_string().bytes().map(|byte| format!("\\x{byte:02x}")).collect();
-        self.arguments.iter().any(|argument| argument.contains(&shown))
-    }
-
-    fn descriptor(&self, at: usize) -> Outcome<Descriptor> {
-        let argument = self.argument(at)?;
-        let (number, rest) = argument.split_once('<').unwrap_or((argument, ">"));
-        let (path, after) = rest.rsplit_once('>').ok_or("no end of a descriptor's path")?;
-        let path = PathBuf::from(text(path)?);
-        Ok(Descriptor { number: number.parse().unwrap_or(u64::MAX), path, deleted: after == "(deleted)" })
-    }
-
-    /// The path in argument `at`, which is relative to the directory in argument `directory`.
-    fn path(&self, directory: Option<usize>, at: usize) -> Outcome<PathBuf> {
-        let quoted = self.argument(at)?;
-        let path = PathBuf::from(String::from_utf8_lossy(&unquoted(quoted)?).into_owned());
-        match directory {
-            Some(directory) if path.is_relative() => Ok(self.descriptor(directory)?.path.join(path)),
-            _ => Ok(path),
-        }
-    }
-
-    /// All bytes quoted in argument `at`: one string, or those of a vector.
-    fn bytes(&self, at: usize) -> Outcome<Vec<u8>> {
-        let mut bytes = Vec::new();
-        for quoted in self.argument(at)?.split('"').skip(1).step_by(2) {
-            bytes.extend_from_slice(&escaped(quoted)?);
-        }
-        Ok(bytes)
-    }
-}
-
-fn number(text: &str) -> Option<u64> {
-    match text.strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16).ok(),
-        None => text.parse().ok(),
-    }
-}
-
-/// The arguments: what stands between commas that are in no bracket.
-fn split(arguments: &str) -> Vec<&str> {
-    let (mut depth, mut start, mut parts) = (0_i32, 0, Vec::new());
-    for (at, byte) in arguments.bytes().enumerate() {
-        match byte {
-            b'[' | b'{' | b'(' => depth += 1,
-            b']' | b'}' | b')' => depth -= 1,
-            b',' if depth == 0 => {
-                parts.push(arguments[start..at].trim());
-                start = at + 1;
+    /// A line as strace writes it with `-xx`: strings and paths of descriptors in escapes.
+    fn escape(line: &str) -> String {
+        let hex = |text: &str| text.bytes().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
+        let mut out = String::new();
+        for (number, part) in line.split('"').enumerate() {
+            if number % 2 == 1 {
+                out += &format!("\"{}\"", hex(part));
+                continue;
             }
-            _ => {}
-        }
-    }
-    parts.push(arguments[start..].trim());
-    parts
-}
-
-fn unquoted(quoted: &str) -> Outcome<Vec<u8>> {
-    let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    escaped(inner.ok_or("no whole string")?)
-}
-
-fn text(escapes: &str) -> Outcome<String> {
-    Ok(String::from_utf8_lossy(&escaped(escapes)?).into_owned())
-}
-
-/// `\x61\x62` as bytes; what is not escaped (as in `pipe:[1]`) stands for itself.
-fn escaped(text: &str) -> Outcome<Vec<u8>> {
-    let (mut bytes, mut rest) = (Vec::with_capacity(text.len() / 4), text.as_bytes());
-    loop {
-        match rest {
-            [] => return Ok(bytes),
-            [b'\\', b'x', high, low, tail @ ..] => {
-                let digit = |byte: &u8| char::from(*byte).to_digit(16).ok_or("no hexadecimal digit");
-                bytes.push((digit(high)? * 16 + digit(low)?) as u8);
-                rest = tail;
-            }
-            [plain, tail @ ..] => {
-                bytes.push(*plain);
-                rest = tail;
+            for (number, part) in part.split(['«', '»']).enumerate() {
+                out += &if number % 2 == 1 { format!("<{}>", hex(part)) } else { part.to_owned() };
             }
         }
+        out
+    }
+
+    fn recorded(lines: &[&str]) -> Outcome<Recorder> {
+        let mut recorder = Recorder::new(PathBuf::from("/disk"));
+        let lines: Vec<String> = lines.iter().map(|line| escape(line)).collect();
+        recorder.add(7, &lines.join("\n")).map(|()| recorder)
+    }
+
+    const CREATED: [&str; 2] = [
+        r#"10 openat(AT_FDCWD«/tmp», "/disk/log", O_WRONLY|O_CREAT|O_TRUNC, 0644) = 4«/disk/log»"#,
+        r#"10 write(4«/disk/log», "one", 3) = 3"#,
+    ];
+
+    fn content(recorder: &Recorder, fate: Fate) -> Vec<u8> {
+        let events = &recorder.events;
+        let state =
+            state_after(events, events.len(), |what| if what.is_directory { Fate::Kept } else { fate });
+        state.files[Path::new("log")].clone()
+    }
+
+    #[test]
+    fn writes_follow_each_other_and_seeks_and_truncations_are_heeded() {
+        let lines = [
+            &CREATED[..],
+            &[
+                r#"10 writev(4«/disk/log», [{iov_base="tw", iov_len=2}], 1) = 2"#,
+                r#"10 pwrite64(4«/disk/log», "ON", 2, 0) = 2"#,
+                r#"10 lseek(4«/disk/log», 6, SEEK_SET) = 6"#,
+                r#"10 write(4«/disk/log», "end", 3) = 1"#,
+                r#"10 ftruncate(4«/disk/log», 8) = 0"#,
+            ],
+        ]
+        .concat();
+        let recorder = recorded(&lines).unwrap();
+        assert_eq!(content(&recorder, Fate::Kept), b"ONetw\0e\0");
+    }
+
+    #[test]
+    fn a_sync_covers_what_was_written_before_it_began() {
+        let lines = [
+            &CREATED[..],
+            &[
+                "10 fsync(4«/disk/log» <unfinished ...>",
+                r#"11 write(4«/disk/log», "two", 3) = 3"#,
+                "10 <... fsync resumed>)              = 0",
+            ],
+        ]
+        .concat();
+        let recorder = recorded(&lines).unwrap();
+        assert_eq!(content(&recorder, Fate::Lost), b"one");
+        assert_eq!(content(&recorder, Fate::Kept), b"onetwo");
+    }
+
+    #[test]
+    fn a_failed_call_has_done_nothing_and_other_places_are_no_concern() {
+        let lines = [
+            &CREATED[..],
+            &[
+                r#"10 write(4«/disk/log», "two", 3) = -1 ENOSPC (No space left on device)"#,
+                r#"10 unlink("/elsewhere/log") = 0"#,
+                "10 --- SIGCHLD [si_signo=SIGCHLD] ---",
+                "10 +++ exited with 0 +++",
+            ],
+        ]
+        .concat();
+        assert_eq!(content(&recorded(&lines).unwrap(), Fate::Kept), b"one");
+    }
+
+    #[test]
+    fn the_commit_is_promised_when_its_mark_is_synced_or_the_report_is_printed() {
+        let promises = |lines: &[&str]| {
+            let events = recorded(lines).unwrap().events;
+            events.iter().position(|event| matches!(event, Event::Promise { step: 7 }))
+        };
+        let mark = [
+            r#"10 openat(AT_FDCWD«/tmp», "/disk/COMMIT.new", O_WRONLY|O_CREAT, 0644) = 4«/disk/COMMIT.new»"#,
+            r#"10 rename("/disk/COMMIT.new", "/disk/COMMIT") = 0"#,
+            "10 fsync(5«/disk») = 0",
+        ];
+        assert_eq!(promises(&mark), Some(4), "after the beginning, the name, the rename and the sync");
+        assert_eq!(promises(&mark[..2]), None);
+        assert_eq!(promises(&[r#"10 write(1«pipe:[1]», "version 1", 9 <unfinished ...>"#]), Some(1));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_an_error() {
+        let refused = |line: &str| recorded(&[&CREATED[..], &[line]].concat()).unwrap_err();
+        assert!(refused(r#"10 link("/disk/log", "/disk/other") = 0"#).contains("link is not modelled"));
+        assert!(refused("10 fallocate(4«/disk/log», 0, 0, 100) = 0").contains("fallocate"));
+        let mapped = "10 mmap(NULL, 10, PROT_READ|PROT_WRITE, MAP_SHARED, 4«/disk/log», 0) = 0x7f00";
+        assert!(refused(mapped).contains("mmap"));
+        assert!(refused(r#"10 write(9«/disk/never», "x", 1) = 1"#).contains("never made"));
     }
 }
