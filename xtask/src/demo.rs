@@ -67,8 +67,8 @@ fn options(arguments: &[String]) -> Outcome<Options> {
     Ok(options)
 }
 
-/// The binary to show: built here as the tests build it, so that RocksDB is compiled once for both.
-fn binary(workspace: &Workspace) -> Outcome<PathBuf> {
+/// The binary to show, or to break: built here as the tests build it, so that RocksDB is compiled once for both.
+pub(crate) fn binary(workspace: &Workspace) -> Outcome<PathBuf> {
     if let Some(given) = env::var_os("ENGRAMS_BIN") {
         return std::path::absolute(given).map_err(|error| error.to_string());
     }

@@ -7,6 +7,7 @@
 mod corpus;
 mod demo;
 mod emulated;
+mod faults;
 mod features;
 mod licence;
 mod links;
@@ -36,11 +37,14 @@ usage: cargo xtask VERB
                    PATH: a directory whose children are versions, or one tree (ingested twice);
                    without it: eight releases of typescript (npm), or of tokio with --tokio (cargo)
                    --keep: leave the store where it is
+  faults [--quick] [--only KIND] [--seed N]
+                   break the real binary and its disk, thousands of times, and count: kill, power, full, media
+                   --quick: a few of each, in under a minute
 
 environment
   CARGO_TARGET_DIR   as for cargo; when unset, ~/.cache/engrams-target is used if it exists
   ENGRAMS_CORPORA    where fetched histories are kept (default: `corpora` in the target directory)
-  ENGRAMS_BIN        for demo: this binary instead of building one
+  ENGRAMS_BIN        for demo and faults: this binary instead of building one
 ";
 
 fn main() -> ExitCode {
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
         "test" | "ci" => Workspace::find().and_then(|workspace| test::run(&workspace, rest)),
         "tidy" => Workspace::find().and_then(|workspace| tidy::run(&workspace)),
         "demo" => Workspace::find().and_then(|workspace| demo::run(&workspace, rest)),
+        "faults" => Workspace::find().and_then(|workspace| faults::run(&workspace, rest)),
         other => {
             eprintln!("error: no verb {other:?}\n\n{USAGE}");
             return ExitCode::from(2);

@@ -17,6 +17,7 @@ mod hashing;
 mod history;
 mod hostile;
 mod locking;
+mod operations;
 mod options;
 mod progress;
 mod reading;

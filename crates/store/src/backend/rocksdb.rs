@@ -76,13 +76,8 @@ impl RocksBackend {
             ));
         }
         let io = |error| Error::io(format_args!("can't create the store at {}", path.display()), error);
-        fs::create_dir_all(path).map_err(io)?;
-        let backend = Self::start(path, options, true)?;
-        // The directory's own name must outlast a power cut as well.
-        if let Some(parent) = fs::canonicalize(path).map_err(io)?.parent() {
-            fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(io)?;
-        }
-        Ok(backend)
+        make_directory(path).map_err(io)?;
+        Self::start(path, options, true)
     }
 
     /// Opens the store in the directory `path`.
@@ -347,6 +342,24 @@ fn is_store(path: &Path) -> Result<bool> {
         }
     }
     Ok(false)
+}
+
+/// Makes the directory `path` and those above it that are missing, so that their names outlast a power cut.
+///
+/// Before there is anything in it: whoever finds a store in it need not ask whether its name will last.
+fn make_directory(path: &Path) -> std::io::Result<()> {
+    let path = std::path::absolute(path)?;
+    let missing = path.ancestors().take_while(|ancestor| !ancestor.exists()).count();
+    fs::create_dir_all(&path)?;
+    for (above, parent) in path.ancestors().skip(1).enumerate() {
+        let synced = fs::File::open(parent).and_then(|parent| parent.sync_all());
+        // Names that were there before may be those of an attempt that was killed. What others made is theirs to
+        // sync, and perhaps not ours to open.
+        if above < missing {
+            synced?;
+        }
+    }
+    Ok(())
 }
 
 /// Below a plain file there is nothing, which is no failure.

@@ -91,6 +91,15 @@ fn opening_what_is_not_a_store_is_not_found_and_creates_nothing() {
 }
 
 #[test]
+fn a_failing_file_system_is_told_in_its_own_words() {
+    let place = tempfile::tempdir().unwrap();
+    fs::create_dir(place.path().join("CURRENT")).unwrap();
+    let error = RocksBackend::open(place.path(), &options()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io, "{error:?}");
+    assert!(error.to_string().contains("directory") && !error.to_string().contains('\n'), "{error}");
+}
+
+#[test]
 fn creating_over_a_store_is_refused() {
     let place = tempfile::tempdir().unwrap();
     let store = RocksBackend::create(place.path(), &options()).unwrap();

@@ -21,7 +21,9 @@ pub(super) fn failure(doing: &str, path: &Path, error: ::rocksdb::Error) -> Erro
             Error::corrupt(format!("can't {doing} the store at {at}: one of its files is gone"))
         }
         RocksKind::Corruption => {
-            Error::corrupt(format!("can't {doing} the store at {at}: its bytes are damaged"))
+            // Which bytes of which file, as far as the database knows.
+            let what = text.strip_prefix("Corruption: ").unwrap_or(&text);
+            Error::corrupt(format!("can't {doing} the store at {at}: its bytes are damaged: {what}"))
         }
         RocksKind::NotSupported => {
             Error::new(ErrorKind::Unsupported, format!("can't {doing} the store at {at} with this build"))
@@ -35,7 +37,11 @@ pub(super) fn failure(doing: &str, path: &Path, error: ::rocksdb::Error) -> Erro
         RocksKind::InvalidArgument if text.contains("olumn famil") => {
             Error::not_found(format!("there is no whole store at {at}"))
         }
-        _ => Error::new(ErrorKind::Io, format!("can't {doing} the store at {at}")),
+        _ => {
+            // A full disk is told from a broken one only by what the system said.
+            let why = text.strip_prefix("IO error: ").unwrap_or(&text);
+            Error::new(ErrorKind::Io, format!("can't {doing} the store at {at}: {why}"))
+        }
     };
     error.with_source(text)
 }

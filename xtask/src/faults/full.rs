@@ -1,0 +1,164 @@
+//! The disk is full: from the beginning of a command, or from any moment of it, until room is made again.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::Campaign;
+use super::model::{Compared, Model};
+use super::random::Random;
+use super::session::{Scale, Session};
+use super::subject::wait_for;
+use crate::process::{self, Outcome};
+
+const SCALE: Scale = Scale { files: 24, largest: 300_000 };
+const MEGABYTES: usize = 48;
+
+/// So many commands meet a full disk before a new store is begun.
+const PER_STORE: usize = 20;
+
+pub(super) fn run(campaign: &mut Campaign) -> Outcome {
+    let wanted = campaign.trials(200, 8);
+    let (mut tried, mut number) = (0, 0);
+    while tried < wanted && !campaign.has_enough() {
+        campaign.progress(tried, wanted);
+        let place = campaign.place()?;
+        let medium = Medium::mount(place.path().join("medium"))?;
+        let random = Random::part(campaign.seed, &format!("full {number}"));
+        tried += one_store(campaign, place.path(), &medium, random, (wanted - tried).min(PER_STORE))?;
+        number += 1;
+    }
+    Ok(())
+}
+
+fn one_store(
+    campaign: &mut Campaign,
+    place: &Path,
+    medium: &Medium,
+    mut random: Random,
+    most: usize,
+) -> Outcome<usize> {
+    let (store, crashed) = (medium.place.join("store"), place.join("crashed"));
+    let mut session = Session::new(Random::new(random.next()), SCALE, campaign.verbs, place.join("source"))?;
+    let (mut model, mut script, mut compared) = (Model::default(), Vec::new(), Compared::default());
+    // About what one command writes at most.
+    let mut usual = 3_000_000;
+    for trial in 0..most {
+        let step = session.next(model.head())?;
+        let arguments = session.arguments(&step);
+        model.begin(&step, &session);
+        let before = medium.used()?;
+        let sudden = random.percent(50);
+        let room = random.below(usual);
+        if !sudden {
+            medium.fill(room)?;
+        }
+        let mut child = campaign.subject.start(&mut campaign.subject.command(&store, &arguments))?;
+        if sudden {
+            let moment = std::time::Duration::from_micros(random.below(150_000) as u64);
+            if wait_for(&mut child, moment)?.is_none() {
+                medium.fill(0)?;
+            }
+        }
+        let ran = campaign.subject.wait(child)?;
+        let how = if sudden { "filled up meanwhile".to_owned() } else { format!("{room} bytes left") };
+        script.push(format!("{step:?}, {how}: {}", ran.shown()));
+        if ran.succeeded() {
+            campaign.count("had room enough", 1);
+            model.promise();
+        } else if let Some(unclear) = ran.unclear() {
+            campaign.broken(&format!("a full disk is not said clearly: {unclear}"), &store, &script)?;
+            return Ok(trial + 1);
+        } else {
+            if !ran.complaint.contains("No space left") {
+                campaign.broken(&format!("a full disk is not named: {}", ran.shown()), &store, &script)?;
+                return Ok(trial + 1);
+            }
+            campaign.count("failed with one line", 1);
+        }
+        // Reading may need room too; then it says so.
+        let log = campaign.subject.run(&store, &["log"])?;
+        match log.unclear() {
+            None if log.succeeded() => campaign.count("opened while the disk was full", 1),
+            None => campaign.count("refused to open while the disk was full", 1),
+            Some(unclear) => {
+                campaign.broken(&format!("log on a full disk: {unclear}"), &store, &script)?;
+                return Ok(trial + 1);
+            }
+        }
+        medium.free()?;
+        drop(fs::remove_dir_all(&crashed));
+        super::copy(&store, &crashed)?;
+        let outcome = model.check(&campaign.subject, &store);
+        let Some(seen) = campaign.judge(outcome, &crashed, &script)? else { return Ok(trial + 1) };
+        compared.add(seen);
+        if !ran.succeeded() {
+            // The same again, with room.
+            let again = campaign.subject.run(&store, &arguments)?;
+            if !again.succeeded() {
+                campaign.broken(&format!("again, with room: {}", again.shown()), &crashed, &script)?;
+                return Ok(trial + 1);
+            }
+            model.begin(&step, &session);
+            model.promise();
+            campaign.count("done again, with room", 1);
+        }
+        usual = usual.min((medium.used()?.saturating_sub(before) * 3).max(60_000));
+    }
+    campaign.count("versions compared", compared.versions);
+    campaign.count("files compared", compared.files);
+    Ok(most)
+}
+
+/// A small file system of its own, which goes away with the value.
+struct Medium {
+    place: PathBuf,
+}
+
+impl Medium {
+    fn mount(place: PathBuf) -> Outcome<Self> {
+        fs::create_dir(&place).map_err(|error| format!("{}: {error}", place.display()))?;
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={MEGABYTES}m"), "engrams-faults"]).arg(&place);
+        process::read(&mut mount).map_err(|why| {
+            format!("{why}; a small file system to fill up needs root (or --only another kind)")
+        })?;
+        Ok(Self { place })
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.place.join("ballast")
+    }
+
+    /// Fills it up but for so many bytes.
+    fn fill(&self, room: usize) -> Outcome {
+        let failed = |error| format!("filling {}: {error}", self.place.display());
+        let mut ballast = File::create(self.ballast()).map_err(failed)?;
+        let page = vec![0xa5; 4096];
+        let mut length = 0;
+        while ballast.write_all(&page).is_ok() {
+            length += page.len();
+        }
+        ballast.set_len(length.saturating_sub(room) as u64).map_err(failed)
+    }
+
+    fn free(&self) -> Outcome {
+        match fs::remove_file(self.ballast()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(format!("ballast: {error}")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Bytes of the store on it.
+    fn used(&self) -> Outcome<usize> {
+        crate::tree::size(&self.place).map(|bytes| bytes as usize).map_err(|error| error.to_string())
+    }
+}
+
+impl Drop for Medium {
+    fn drop(&mut self) {
+        // What is still mounted is named by the directory that can't be removed.
+        let _ = process::read(Command::new("umount").arg(&self.place));
+    }
+}

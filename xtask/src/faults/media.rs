@@ -1,0 +1,267 @@
+//! The medium loses bits: flips and truncations at random places of a store's files, each in a copy of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use super::Campaign;
+use super::model::{self, Model, Trouble};
+use super::power;
+use super::random::Random;
+use super::session::{Scale, Session, Step};
+use super::subject::{End, Ran, Subject};
+use crate::process::Outcome;
+
+const SCALE: Scale = Scale { files: 12, largest: 100_000 };
+const VERSIONS: usize = 5;
+
+/// Trials at a time: a database that failed to merge a damaged table waits a second before it goes on.
+const WORKERS: usize = 6;
+
+/// What a fault did that nobody was deceived by.
+#[derive(Debug, Default)]
+struct Verdict {
+    /// The verb that noticed first.
+    noticed_by: &'static str,
+    files_lost: u64,
+    files_read: u64,
+    most_lost: u64,
+}
+
+pub(super) fn run(campaign: &mut Campaign) -> Outcome {
+    let wanted = campaign.trials(1000, 24);
+    let place = campaign.place()?;
+    let random = &mut Random::part(campaign.seed, "media");
+    let mut stores = Vec::new();
+    for number in 0..campaign.trials(4, 2) {
+        let around = place.path().join(number.to_string());
+        let make = if number % 2 == 0 { make_store } else { make_crashed_store };
+        stores.push(make(campaign, &around, random)?);
+    }
+    let seed = random.next();
+    let (next, shared) = (AtomicUsize::new(0), Mutex::new((campaign, Verdict::default())));
+    let work = |worker: usize| -> Outcome {
+        let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let around = place.path().join(format!("worker{worker}"));
+        fs::create_dir(&around).map_err(|error| format!("{}: {error}", around.display()))?;
+        let subject = lock().0.subject.catching_in(around.join("caught"))?;
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= wanted || lock().0.has_enough() {
+                return Ok(());
+            }
+            let random = &mut Random::part(seed, &number.to_string());
+            if number.is_multiple_of(100) {
+                lock().0.progress(number, wanted);
+            }
+            let trial = Trial::run(&subject, &around, &stores[number % stores.len()], random)?;
+            let (campaign, sum) = &mut *lock();
+            trial.judge(campaign, sum)?;
+        }
+    };
+    let outcomes: Vec<Outcome> = thread::scope(|scope| {
+        let work = &work;
+        let workers: Vec<_> = (0..WORKERS).map(|worker| scope.spawn(move || work(worker))).collect();
+        let died = |_| Err("a worker died".to_owned());
+        workers.into_iter().map(|worker| worker.join().unwrap_or_else(died)).collect()
+    });
+    outcomes.into_iter().collect::<Outcome>()?;
+    let (campaign, sum) = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let files = |(_, model, _): &Damaged| model.versions().values().map(|files| files.len() as u64).sum();
+    campaign.count("files in all versions of a store, at most", stores.iter().map(files).max().unwrap_or(0));
+    campaign.count("most files refused after one fault that let the store open", sum.most_lost);
+    campaign.count("files refused, in all", sum.files_lost);
+    campaign.count("files read and exact, in all", sum.files_read);
+    Ok(())
+}
+
+/// One fault in a copy of one store, and what came of it.
+struct Trial {
+    damage: Damage,
+    is_crashed: bool,
+    /// The store as the fault left it.
+    kept: PathBuf,
+    outcome: Result<Verdict, Trouble>,
+}
+
+impl Trial {
+    fn run(
+        subject: &Subject,
+        around: &Path,
+        (store, model, is_crashed): &Damaged,
+        random: &mut Random,
+    ) -> Outcome<Self> {
+        let (damaged, kept) = (around.join("damaged"), around.join("kept"));
+        for directory in [&damaged, &kept] {
+            drop(fs::remove_dir_all(directory));
+        }
+        super::copy(store, &damaged)?;
+        let damage = damage(&damaged, random)?;
+        super::copy(&damaged, &kept)?;
+        let outcome = look(subject, &damaged, model);
+        Ok(Self { damage, is_crashed: *is_crashed, kept, outcome })
+    }
+
+    fn judge(self, campaign: &mut Campaign, sum: &mut Verdict) -> Outcome {
+        let place = if self.is_crashed { "in a crashed store, with its log" } else { "in a closed store" };
+        campaign.count(place, 1);
+        let script = [self.damage.shown];
+        if let Some(verdict) = campaign.judge(self.outcome, &self.kept, &script)? {
+            campaign.count(&format!("{}, noticed by {}", self.damage.kind, verdict.noticed_by), 1);
+            sum.files_lost += verdict.files_lost;
+            sum.files_read += verdict.files_read;
+            sum.most_lost = sum.most_lost.max(verdict.files_lost);
+        }
+        Ok(())
+    }
+}
+
+/// A store to be damaged, what is in it, and whether it crashed.
+type Damaged = (PathBuf, Model, bool);
+
+/// A closed store of a few versions.
+fn make_store(campaign: &Campaign, around: &Path, random: &mut Random) -> Outcome<Damaged> {
+    let store = around.join("store");
+    let mut session = Session::new(Random::new(random.next()), SCALE, campaign.verbs, around.join("source"))?;
+    let mut model = Model::default();
+    let subject = &campaign.subject;
+    for _ in 0..VERSIONS {
+        session.change()?;
+        let ran = subject.run(&store, &session.arguments(&Step::Ingest))?;
+        if !ran.succeeded() {
+            return Err(format!("making a store to damage: {}", ran.shown()));
+        }
+        model.begin(&Step::Ingest, &session);
+        model.promise();
+    }
+    Ok((store, model, false))
+}
+
+/// A store as a process leaves it that is killed when its commit has returned: the commit is in its log alone.
+fn make_crashed_store(campaign: &Campaign, around: &Path, random: &mut Random) -> Outcome<Damaged> {
+    let recorded = power::record(campaign, around, Random::new(random.next()), VERSIONS)?;
+    let (state, model) = recorded.killed_at_the_end();
+    let root = around.join("crashed");
+    let written = fs::create_dir(&root).and_then(|()| state.write(&root));
+    written.map_err(|error| format!("{}: {error}", root.display()))?;
+    let store = power::store_in(&root);
+    let is_log = |(path, _): &(PathBuf, u64)| path.extension().is_some_and(|end| end == "log");
+    if files(&store)?.iter().any(is_log) {
+        Ok((store, model.clone(), true))
+    } else {
+        Err("a killed process left no log to damage".to_owned())
+    }
+}
+
+/// All files of a store that have bytes, with their lengths, in the order of their names.
+fn files(store: &Path) -> Outcome<Vec<(PathBuf, u64)>> {
+    let mut found = Vec::new();
+    for directory in [store.to_owned(), store.join("database")] {
+        let entries =
+            fs::read_dir(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+        for entry in entries {
+            let path = entry.map_err(|error| error.to_string())?.path();
+            let data = fs::metadata(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            if data.is_file() && data.len() > 0 {
+                found.push((path, data.len()));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// What was done to which file.
+struct Damage {
+    /// The kind of the fault and of the file.
+    kind: String,
+    shown: String,
+}
+
+/// Damages one file: half of the time any file, half of the time any byte of all of them.
+fn damage(store: &Path, random: &mut Random) -> Outcome<Damage> {
+    let files = files(store)?;
+    let total: u64 = files.iter().map(|(_, bytes)| bytes).sum();
+    let mut at = random.below(total as usize) as u64;
+    let mut file = &files[random.below(files.len())];
+    if random.percent(50) {
+        for candidate in &files {
+            file = candidate;
+            if at < candidate.1 {
+                break;
+            }
+            at -= candidate.1;
+        }
+    }
+    let (path, length) = file;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let offset = random.below(*length as usize);
+    let failed = |error| format!("damaging {}: {error}", path.display());
+    let mut bytes = fs::read(path).map_err(failed)?;
+    let (kind, shown) = if random.percent(25) {
+        bytes.truncate(offset);
+        ("truncated", format!("{name}, of {length} bytes, truncated to {offset}"))
+    } else {
+        let bit = random.below(8);
+        bytes[offset] ^= 1 << bit;
+        ("flipped", format!("{name}, of {length} bytes: bit {bit} of byte {offset} flipped"))
+    };
+    fs::write(path, bytes).map_err(failed)?;
+    let sort = name.trim_matches(|c: char| c.is_ascii_digit() || c == '-').trim_start_matches('.');
+    Ok(Damage { kind: format!("{sort} {kind}"), shown })
+}
+
+/// Uses the damaged store: whatever can be read is exact, whatever can't be is refused by name, and `verify` is right.
+fn look(subject: &Subject, store: &Path, model: &Model) -> Result<Verdict, Trouble> {
+    let log = clear(subject.run(store, &["log", "--json"])?, "log")?;
+    if !log.succeeded() {
+        return Ok(Verdict { noticed_by: "whoever opens it", ..Verdict::default() });
+    }
+    let shown = model::versions(&log).map_err(|why| Trouble::Broken(format!("log: {why}")))?;
+    let expected: Vec<u64> = model.versions().keys().rev().copied().collect();
+    if shown != expected {
+        return Err(Trouble::Broken(format!(
+            "log shows {shown:?} instead of {expected:?}, and nobody says so"
+        )));
+    }
+    let verify = clear(subject.run(store, &["verify"])?, "verify")?;
+    let deep = clear(subject.run(store, &["verify", "--deep"])?, "verify --deep")?;
+    if deep.succeeded() && !verify.succeeded() {
+        return Err(Trouble::Broken("verify finds damage that verify --deep does not".to_owned()));
+    }
+    let mut verdict = Verdict::default();
+    for (number, files) in model.versions() {
+        let (extract, found) = model::extracted(subject, store, *number)?;
+        let extract = clear(extract, &format!("extract of version {number}"))?;
+        let same = model::same(&found, files);
+        same.map_err(|why| Trouble::Broken(format!("version {number}: {why}")))?;
+        let missing = (files.len() - found.len()) as u64;
+        if extract.succeeded() && missing > 0 {
+            let why = format!("version {number}: {missing} files are missing, and nobody says so");
+            return Err(Trouble::Broken(why));
+        }
+        verdict.files_lost += missing;
+        verdict.files_read += found.len() as u64;
+        if deep.succeeded() && !extract.succeeded() {
+            let why = format!("verify --deep finds nothing, but version {number}: {}", extract.shown());
+            return Err(Trouble::Broken(why));
+        }
+    }
+    verdict.noticed_by = match (verify.succeeded(), deep.succeeded()) {
+        (false, _) => "verify",
+        (true, false) => "verify --deep",
+        (true, true) => "nobody: it is in unused bytes, all is exact",
+    };
+    Ok(verdict)
+}
+
+/// No hang, no crash, and a failure that says in clear lines what it is.
+fn clear(ran: Ran, what: &str) -> Result<Ran, Trouble> {
+    match ran.unclear() {
+        Some(unclear) if ran.end == End::Hung => Err(Trouble::Broken(format!("{what} hangs: {unclear}"))),
+        Some(unclear) => Err(Trouble::Broken(format!("{what}: {unclear}"))),
+        None => Ok(ran),
+    }
+}
