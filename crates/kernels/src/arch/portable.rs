@@ -2,7 +2,7 @@
 
 use wide::u64x4;
 
-use super::shared;
+use super::{shared, walsh};
 use crate::counters::Column;
 use crate::seed::{LANES, lane_seeds};
 
@@ -162,6 +162,22 @@ pub(crate) fn flush(columns: &[Column], count: u32, used: usize, weight: i32, co
         let [low, high] = halves.map(|half| half.map(u64::to_le_bytes));
         shared::add_counts(counters, low.as_flattened(), high.as_flattened(), count, weight);
     }
+}
+
+pub(crate) fn add_walsh_rows(rows: &[u8], slots: usize, signs: &[i8], votes: &mut [i8]) {
+    walsh::add_rows(rows, slots, signs, votes);
+}
+
+pub(crate) fn walsh_scores(words: &[u64], mask: &[u64], scores: &mut [i16]) {
+    walsh::scores(words, mask, scores);
+}
+
+pub(crate) fn best_row(scores: &[i16; 256], flip: u8) -> u8 {
+    walsh::best_row(scores, flip)
+}
+
+pub(crate) fn negative_bits(votes: &[i8], out: &mut [u64]) {
+    walsh::negative_bits(votes, out);
 }
 
 /// Bit `i` of a byte as the lowest bit of byte `i` of a word.

@@ -3,3 +3,4 @@
 mod oracle;
 mod properties;
 mod quality;
+mod walsh;
