@@ -180,6 +180,71 @@ impl Level {
         on_tier!(self, threshold(counters, tie, out));
     }
 
+    /// Adds rows of a Walsh-Hadamard matrix to votes, with signs.
+    ///
+    /// The matrix has `size` rows and columns, +1 or -1: `(-1)^parity(r & j)` in row `r`, column `j`. Added
+    /// are the rows `256 * i + rows[i]`. Votes are whole repetitions of `size` columns; vote `j` changes by
+    /// the sum of column `j % size` times `signs[j]`, which is 1 or -1 (else the result is not defined).
+    ///
+    /// Votes wrap at the ends of `i8`: they hold what 127 rows can add up to.
+    ///
+    /// # Panics
+    ///
+    /// If `size` is not a power of two from 256 to 16,384, if there are more than `size / 256` rows, if
+    /// the votes are not whole repetitions or the signs are not as many.
+    pub fn add_walsh_rows(self, rows: &[u8], size: usize, signs: &[i8], votes: &mut [i8]) {
+        assert_walsh_size(size);
+        let slots = size / 256;
+        assert!(rows.len() <= slots, "{} rows do not fit into {slots} slots", rows.len());
+        assert!(votes.len().is_multiple_of(size), "{} votes do not repeat {size} columns", votes.len());
+        assert_eq!(votes.len(), signs.len(), "one sign per vote is needed");
+        on_tier!(self, add_walsh_rows(rows, slots, signs, votes));
+    }
+
+    /// Correlates `words ^ mask` with every row of the Walsh-Hadamard matrix of `scores.len()` columns:
+    /// score `r` is the number of bits equal to those of row `r` (a set bit is a -1), less the number of
+    /// those unequal. Words may repeat the columns; their correlations add up, saturating at the ends of
+    /// `i16`, alike on all tiers.
+    ///
+    /// A fast transform, whose lowest four levels are looked up.
+    ///
+    /// # Panics
+    ///
+    /// If the number of scores is not a power of two from 256 to 16,384, or the words are not whole
+    /// repetitions of as many bits (1,024 repetitions at most), or the mask is not as long.
+    pub fn walsh_scores(self, words: &[u64], mask: &[u64], scores: &mut [i16]) {
+        assert_same_len(words, mask);
+        assert_walsh_size(scores.len());
+        let period = scores.len() / 64;
+        assert!(
+            words.len().is_multiple_of(period) && words.len() / period <= 1024,
+            "{} words do not repeat {} columns",
+            words.len(),
+            scores.len()
+        );
+        if words.is_empty() {
+            scores.fill(0);
+            return;
+        }
+        on_tier!(self, walsh_scores(words, mask, scores));
+    }
+
+    /// The `index ^ flip` of the largest score; of equally large ones, the smallest such.
+    #[must_use]
+    pub fn best_row(self, scores: &[i16; 256], flip: u8) -> u8 {
+        on_tier!(self, best_row(scores, flip))
+    }
+
+    /// Sets bit `i` where vote `i` is negative and clears it elsewhere.
+    ///
+    /// # Panics
+    ///
+    /// If there are not 64 votes for each word.
+    pub fn negative_bits(self, votes: &[i8], out: &mut [u64]) {
+        assert_eq!(votes.len(), out.len() * 64, "64 votes per word are needed");
+        on_tier!(self, negative_bits(votes, out));
+    }
+
     /// Adds expanded features to planes of which no more than `used` are set afterwards.
     pub(crate) fn add_features(self, columns: &mut [Column], features: &[u64], used: usize) {
         on_tier!(self, add_features(columns, features, used));
@@ -201,6 +266,14 @@ impl Level {
     ) {
         on_tier!(self, flush(columns, count, used, weight, counters));
     }
+}
+
+#[track_caller]
+fn assert_walsh_size(size: usize) {
+    assert!(
+        size.is_power_of_two() && (256..=16_384).contains(&size),
+        "{size} columns are not a power of two from 256 to 16384"
+    );
 }
 
 #[track_caller]

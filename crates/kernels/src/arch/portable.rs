@@ -4,7 +4,7 @@ mod gear;
 
 use wide::u64x4;
 
-use super::shared;
+use super::{shared, walsh};
 use crate::counters::Column;
 use crate::seed::{LANES, lane_seeds};
 
@@ -175,6 +175,22 @@ pub(crate) fn threshold(counters: &[i64], tie: &[u64], out: &mut [u64]) {
         }
         *out = positive | (zero & tie);
     }
+}
+
+pub(crate) fn add_walsh_rows(rows: &[u8], slots: usize, signs: &[i8], votes: &mut [i8]) {
+    walsh::add_rows(rows, slots, signs, votes);
+}
+
+pub(crate) fn walsh_scores(words: &[u64], mask: &[u64], scores: &mut [i16]) {
+    walsh::scores(words, mask, scores);
+}
+
+pub(crate) fn best_row(scores: &[i16; 256], flip: u8) -> u8 {
+    walsh::best_row(scores, flip)
+}
+
+pub(crate) fn negative_bits(votes: &[i8], out: &mut [u64]) {
+    walsh::negative_bits(votes, out);
 }
 
 /// Bit `i` of a byte as the lowest bit of byte `i` of a word.

@@ -6,4 +6,5 @@ mod properties;
 mod quality;
 mod scan;
 mod vectors;
+mod walsh;
 mod widths;

@@ -83,6 +83,28 @@ proptest! {
     }
 
     #[test]
+    fn words_are_counted_as_the_features_they_are_expanded_from(
+        words in 0..20_usize,
+        features in vec(0..40_u64, 0..150),
+    ) {
+        for level in Level::all_available() {
+            let (mut expanded, mut given) = (bit_counters(level, words), bit_counters(level, words));
+            for (index, feature) in features.iter().enumerate() {
+                expanded.add(&[*feature]);
+                if index % 3 == 0 {
+                    given.add(&[*feature]);
+                } else {
+                    given.add_words(&oracle::expand(*feature, words));
+                }
+            }
+            let (mut a, mut b) = (vec![0; words * 64], vec![0; words * 64]);
+            expanded.flush(1, &mut a);
+            given.flush(1, &mut b);
+            prop_assert_eq!(a, b, "{}", level);
+        }
+    }
+
+    #[test]
     fn counters_match_the_oracle(words in 0..=70_usize, seed: u64) {
         // Differences of small numbers: every sign is there often.
         let small = |word: &u64| (word % 7).cast_signed() - 3;

@@ -7,6 +7,7 @@
 //! one selection is the majority of three.
 
 mod gear;
+mod walsh;
 
 use core::arch::aarch64::{
     uint8x16_t, uint64x2_t, vaddq_u8, vaddvq_u16, vandq_u64, vbslq_u64, vcntq_u8, vdupq_n_u8, vdupq_n_u64,
@@ -18,6 +19,7 @@ use crate::counters::Column;
 use crate::seed::{LANES, lane_seeds};
 
 pub(crate) use gear::gear_matches;
+pub(crate) use walsh::{add_walsh_rows, best_row, negative_bits, walsh_scores};
 
 /// Words of a register.
 const WORDS: usize = 2;

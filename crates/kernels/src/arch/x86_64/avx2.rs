@@ -15,6 +15,7 @@ use core::arch::x86_64::{
 };
 
 use crate::arch::shared;
+pub(crate) use crate::arch::x86_64::avx2_walsh::{add_walsh_rows, best_row, negative_bits, walsh_scores};
 use crate::counters::Column;
 use crate::seed::{GOLDEN, LANES, MIX_1, MIX_2};
 

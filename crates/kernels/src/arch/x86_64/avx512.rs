@@ -15,7 +15,9 @@ use core::arch::x86_64::{
     _mm512_xor_si512, _mm512_zextsi256_si512,
 };
 
-pub(crate) use super::avx2::{expand, gear_matches, majority};
+pub(crate) use super::avx2::{
+    add_walsh_rows, best_row, expand, gear_matches, majority, negative_bits, walsh_scores,
+};
 
 use super::avx2;
 use crate::arch::shared;

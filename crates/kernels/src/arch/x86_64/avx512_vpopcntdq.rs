@@ -7,8 +7,8 @@ use core::arch::x86_64::{
 };
 
 pub(crate) use super::avx512::{
-    add_counters, add_features, expand, flush, gear_matches, majority, rotate_into, subtract_counters,
-    threshold, xor_into,
+    add_counters, add_features, add_walsh_rows, best_row, expand, flush, gear_matches, majority,
+    negative_bits, rotate_into, subtract_counters, threshold, walsh_scores, xor_into,
 };
 
 use super::avx2;
