@@ -8,7 +8,7 @@ use std::sync::{Arc, MutexGuard};
 
 use crate::format::{Head, id_key, put_varint};
 use crate::store::Inner;
-use crate::{Batch, Durability, ErrorKind, Reader, Result, Space, recall};
+use crate::{Batch, Durability, Error, ErrorKind, Reader, Result, Space, recall};
 
 /// What the store keeps of ids: guarded by the staging lock.
 pub(crate) struct Ids {
@@ -122,6 +122,23 @@ impl<'s> Staging<'s> {
                 ids
             })
             .collect())
+    }
+
+    /// The depth of a chunk with these bases, stored or put before.
+    ///
+    /// # Errors
+    /// `Corrupt` when a base's head is damaged or missing; `Io` or `Unavailable`.
+    pub fn depth_above(&self, bases: &[u64]) -> Result<u8> {
+        let mut depth = 0;
+        for &base in bases {
+            let below = match self.staged.iter().find(|(id, ..)| *id == base) {
+                Some((_, head, _)) => head.depth,
+                None => self.store.chunks.head(base)?.depth,
+            };
+            let above = below.checked_add(1);
+            depth = depth.max(above.ok_or_else(|| Error::corrupt("a chain of corrections is too long"))?);
+        }
+        Ok(depth)
     }
 
     /// Stages a chunk under the id it was assigned.
