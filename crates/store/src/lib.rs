@@ -39,7 +39,7 @@ pub(crate) use format::Reader;
 pub use format::{Coding, FORMAT_VERSION, Head, MAX_MESSAGE_BYTES, STORED_VECTOR_BYTES, Superblock, Version};
 pub use recall::RECALL_FEATURES;
 pub use space::Space;
-pub use staging::{NewChunk, Staging};
+pub use staging::{MOST_RECALLED, NewChunk, Staging};
 pub use statistics::Stats;
 pub use store::{EngramStore, OpenOptions, PieceList, Pieces};
 pub use trace::{FileTally, Trace, Traces};

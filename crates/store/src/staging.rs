@@ -6,9 +6,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard};
 
+use crate::backend::KeyRange;
 use crate::format::{Head, id_key, put_varint};
+use crate::recall::{Entry, RECALL_FEATURES, Table};
 use crate::store::Inner;
-use crate::{Batch, Durability, Error, ErrorKind, Reader, Result, Space, recall};
+use crate::{Backend, Batch, Durability, Error, ErrorKind, Reader, Result, Space, recall};
+
+/// Chunks recalled for one. More share too little to be a base, and each costs the reading of a head.
+pub const MOST_RECALLED: usize = 16;
 
 /// What the store keeps of ids: guarded by the staging lock.
 pub(crate) struct Ids {
@@ -17,6 +22,15 @@ pub(crate) struct Ids {
     /// Ids from here to `leftover_end` were staged by a process that never committed them.
     pub(crate) leftover_start: u64,
     pub(crate) leftover_end: u64,
+    /// The recall index, once it was asked.
+    pub(crate) recall: Option<RecallIndex>,
+}
+
+/// The recall index in memory, and how much of it is on the medium.
+pub(crate) struct RecallIndex {
+    table: Table,
+    /// Entries in all records.
+    recorded: usize,
 }
 
 /// Exclusive use of the store's chunk ids, until dropped.
@@ -25,7 +39,7 @@ pub struct Staging<'s> {
     ids: MutexGuard<'s, Ids>,
     batch: Batch,
     names: HashMap<[u8; 32], u64>,
-    recall: HashMap<[u8; 5], Vec<u64>>,
+    entries: Vec<Entry>,
     /// For the caches, once they are written.
     staged: Vec<(u64, Head, &'s [u8])>,
 }
@@ -51,7 +65,7 @@ impl<'s> Staging<'s> {
             ids,
             batch: Batch::new(),
             names: HashMap::new(),
-            recall: HashMap::new(),
+            entries: Vec::new(),
             staged: Vec::new(),
         }
     }
@@ -96,32 +110,46 @@ impl<'s> Staging<'s> {
         id
     }
 
-    /// For each list of features the ids of the chunks that had one of them most recently, without repetition, in
-    /// no useful order.
+    /// For each list of features the chunks that had one of them most recently: first those that share more of
+    /// them, then the younger ones; at most [`MOST_RECALLED`].
     ///
     /// # Errors
     /// `Io` or `Unavailable`.
-    pub fn recall(&self, features: &[&[u64]]) -> Result<Vec<Vec<u64>>> {
-        let keys: Vec<[u8; 5]> =
-            features.iter().flat_map(|list| list.iter().map(|&f| recall::key(f))).collect();
-        let borrowed: Vec<&[u8]> = keys.iter().map(<[u8; 5]>::as_slice).collect();
-        let mut found = self.store.backend.multi_get(Space::Recall, &borrowed)?.into_iter();
+    pub fn recall(&mut self, features: &[&[u64]]) -> Result<Vec<Vec<u64>>> {
+        let next = self.ids.next;
+        let table = &self.index()?.table;
+        let mut found = Vec::new();
         Ok(features
             .iter()
             .map(|list| {
-                let mut ids: Vec<u64> = found
-                    .by_ref()
-                    .take(list.len())
-                    .flatten()
-                    .flat_map(|value| recall::decode(&value))
-                    .collect();
-                ids.sort_unstable();
-                ids.dedup();
+                found.clear();
+                recall::keys(list).into_iter().for_each(|key| table.find(key, &mut found));
                 // An index entry may have outlived, in a crash, the chunk it names.
-                ids.retain(|&id| id < self.ids.next);
-                ids
+                found.retain(|&id| id < next);
+                found.sort_unstable();
+                let mut votes: Vec<(usize, u64)> =
+                    found.chunk_by(|a, b| a == b).map(|same| (same.len(), same[0])).collect();
+                votes.sort_unstable_by_key(|&vote| std::cmp::Reverse(vote));
+                votes.into_iter().take(MOST_RECALLED).map(|(_, id)| id).collect()
             })
             .collect())
+    }
+
+    /// The recall index, read from its records if it was not yet.
+    fn index(&mut self) -> Result<&mut RecallIndex> {
+        if self.ids.recall.is_none() {
+            let mut index = RecallIndex { table: Table::new(self.store.recall_bytes), recorded: 0 };
+            let snapshot = self.store.backend.snapshot()?;
+            for record in snapshot.scan(Space::Recall, KeyRange::default()) {
+                let entries = record.and_then(|(key, value)| recall::decode(&key, &value));
+                // A hint: without what is damaged, less is recalled.
+                let Some(entries) = unless_corrupt(entries)? else { continue };
+                index.recorded += entries.len();
+                entries.into_iter().for_each(|entry| index.table.insert(entry));
+            }
+            self.ids.recall = Some(index);
+        }
+        self.ids.recall.as_mut().ok_or_else(|| Error::corrupt("the recall index is gone"))
     }
 
     /// The depth of a chunk with these bases, stored or put before.
@@ -155,16 +183,8 @@ impl<'s> Staging<'s> {
         self.batch.put(Space::Name, name_key(&head.name), value);
         self.batch.put(Space::Head, id_key(id), head.encode(id));
         self.batch.put(Space::Payload, id_key(id), payload);
-        for &feature in features {
-            let key = recall::key(feature);
-            if !self.recall.contains_key(&key) {
-                let old = self.store.backend.get(Space::Recall, &key)?;
-                self.recall.insert(key, old.map_or_else(Vec::new, |value| recall::decode(&value)));
-            }
-            if let Some(ids) = self.recall.get_mut(&key) {
-                recall::remember(ids, id);
-            }
-        }
+        let keys = recall::keys(features).into_iter().take(RECALL_FEATURES);
+        self.entries.extend(keys.map(|key| Entry { chunk: id, key }));
         self.staged.push((id, head, plain));
         Ok(())
     }
@@ -174,10 +194,10 @@ impl<'s> Staging<'s> {
     /// # Errors
     /// `Io` or `Unavailable`; nothing of this staging is then stored.
     pub fn write(mut self) -> Result<()> {
-        let mut recall: Vec<_> = std::mem::take(&mut self.recall).into_iter().collect();
-        recall.sort_unstable();
-        for (key, ids) in recall {
-            self.batch.put(Space::Recall, key, recall::encode(&ids));
+        let mut entries = std::mem::take(&mut self.entries);
+        entries.sort_unstable_by_key(|entry| (entry.chunk, entry.key));
+        if let Some((key, record)) = recall::encode(&entries) {
+            self.batch.put(Space::Recall, key, record);
         }
         let Some((first, ..)) = self.staged.first() else { return Ok(()) };
         // Another handle on the same backend may have taken these ids: nothing of its may be overwritten.
@@ -188,7 +208,46 @@ impl<'s> Staging<'s> {
             self.store.chunks.keep_head(id, Arc::new(head));
             self.store.chunks.keep_copy(id, plain);
         }
+        // Where nobody asks, nobody needs the table: it is read from the records when somebody does.
+        let Some(index) = &mut self.ids.recall else { return Ok(()) };
+        index.recorded += entries.len();
+        entries.into_iter().for_each(|entry| index.table.insert(entry));
+        if index.recorded > 2 * index.table.capacity() {
+            index.recorded = prune(&*self.store.backend, &index.table)?;
+        }
         Ok(())
+    }
+}
+
+/// Rewrites the records without the entries that the table has forgotten; returns how many are left.
+fn prune(backend: &dyn Backend, table: &Table) -> Result<usize> {
+    let snapshot = backend.snapshot()?;
+    let (mut left, mut kept, mut batch) = (0, Vec::new(), Batch::new());
+    let mut records = snapshot.scan(Space::Recall, KeyRange::default()).peekable();
+    while let Some(record) = records.next() {
+        // What is damaged stays, for `verify` to name.
+        let read = record.and_then(|(key, value)| Ok((recall::decode(&key, &value)?, key)));
+        if let Some((entries, key)) = unless_corrupt(read)? {
+            batch.delete(Space::Recall, key);
+            kept.extend(entries.into_iter().filter(|&entry| table.contains(entry)));
+        }
+        if kept.len() >= recall::FULL_RECORD || records.peek().is_none() {
+            left += kept.len();
+            if let Some((key, record)) = recall::encode(&kept) {
+                batch.put(Space::Recall, key, record);
+            }
+            kept.clear();
+            backend.write(std::mem::take(&mut batch), Durability::Staged)?;
+        }
+    }
+    Ok(left)
+}
+
+fn unless_corrupt<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

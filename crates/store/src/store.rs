@@ -31,6 +31,7 @@ pub(crate) struct Inner {
     /// The newest version; its lock is the commit lock.
     pub(crate) head: Mutex<Option<Version>>,
     pub(crate) mark: Option<CommitMark>,
+    pub(crate) recall_bytes: usize,
 }
 
 /// How to open a store.
@@ -41,13 +42,21 @@ pub struct OpenOptions {
     /// Memory for the database's caches and write buffers, in bytes. Default 8 MiB: chunks have a cache of their own,
     /// and more made nothing faster.
     pub database_bytes: usize,
+    /// Memory for the recall index, in bytes, taken as chunks are stored and only by what ingests. Default 8 MiB: the
+    /// features of the last 65,000 chunks or more (4 GB with chunks of 64 KiB) and a sample of those of older ones.
+    pub recall_bytes: usize,
     /// What is frozen when the store is new; ignored when it exists.
     pub superblock: Superblock,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { cache_bytes: 64 << 20, database_bytes: 8 << 20, superblock: Superblock::default() }
+        Self {
+            cache_bytes: 64 << 20,
+            database_bytes: 8 << 20,
+            recall_bytes: 8 << 20,
+            superblock: Superblock::default(),
+        }
     }
 }
 
@@ -134,11 +143,17 @@ impl EngramStore {
         let inner = Inner {
             chunks: ChunkReader::new(Arc::clone(&backend), &superblock, options.cache_bytes),
             pages: Arc::new(PageStore::open(Arc::clone(&backend))?),
-            ids: Mutex::new(Ids { next: end.max(leftover_start), leftover_start, leftover_end: end }),
+            ids: Mutex::new(Ids {
+                next: end.max(leftover_start),
+                leftover_start,
+                leftover_end: end,
+                recall: None,
+            }),
             head: Mutex::new(head),
             superblock,
             backend,
             mark,
+            recall_bytes: options.recall_bytes,
         };
         Ok(Self(Arc::new(inner)))
     }

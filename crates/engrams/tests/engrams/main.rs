@@ -15,6 +15,7 @@ mod locking;
 mod options;
 mod progress;
 mod reading;
+mod recalling;
 #[cfg(feature = "rocksdb")]
 mod rocksdb;
 mod sizes;
