@@ -62,7 +62,7 @@ struct Cache {
 }
 
 /// While chunks are re-based, one that comes after them may need this many times the chunks that the store allows
-/// (docs/decisions/0016).
+/// (docs/decisions/0019).
 const REBASED_REACH: usize = 4;
 
 /// A chunk that a thread is decoding, for others to wait for.

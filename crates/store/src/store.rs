@@ -39,6 +39,7 @@ pub(crate) struct Inner {
     pub(crate) pins: Arc<Pins>,
     /// Held by what removes records, and by what must see none go.
     pub(crate) collecting: Mutex<()>,
+    pub(crate) recall_bytes: usize,
 }
 
 /// How to open a store.
@@ -52,6 +53,9 @@ pub struct OpenOptions {
     /// Memory for the database's caches and write buffers, in bytes. Default 8 MiB: chunks have a cache of their own,
     /// and more made nothing faster.
     pub database_bytes: usize,
+    /// Memory for the recall index, in bytes, taken as chunks are stored and only by what ingests. Default 8 MiB: the
+    /// features of the last 65,000 chunks or more (4 GB with chunks of 64 KiB) and a sample of those of older ones.
+    pub recall_bytes: usize,
     /// What is frozen when the store is new; ignored when it exists.
     pub superblock: Superblock,
 }
@@ -62,6 +66,7 @@ impl Default for OpenOptions {
             cache_bytes: 64 << 20,
             read_ahead_bytes: 16 << 20,
             database_bytes: 8 << 20,
+            recall_bytes: 8 << 20,
             superblock: Superblock::default(),
         }
     }
@@ -153,13 +158,19 @@ impl EngramStore {
             chunks: ChunkReader::new(Arc::clone(&backend), &superblock, options.cache_bytes),
             pages: Arc::new(PageStore::open(Arc::clone(&backend))?),
             ahead: Reserve::new(options.read_ahead_bytes),
-            ids: Mutex::new(Ids { next: end.max(leftover_start), leftover_start, leftover_end: end }),
+            ids: Mutex::new(Ids {
+                next: end.max(leftover_start),
+                leftover_start,
+                leftover_end: end,
+                recall: None,
+            }),
             head: Mutex::new(head),
             superblock,
             backend,
             mark,
             pins,
             collecting: Mutex::default(),
+            recall_bytes: options.recall_bytes,
         };
         Ok(Self(Arc::new(inner)))
     }

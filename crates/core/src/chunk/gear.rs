@@ -17,9 +17,9 @@ pub struct Gear {
 }
 
 impl Gear {
-    /// The gear of every stored chunk and feature, from the seed `0x656E_6772_616D_734F` ("engramsO"). FROZEN
+    /// The gear of every stored chunk and feature, from the seed `0x656E_6772_616D_7331` ("engrams1"). FROZEN
     /// FORMAT.
-    pub const FROZEN: Self = Self::from_seed(0x656E_6772_616D_734F);
+    pub const FROZEN: Self = Self::from_seed(0x656E_6772_616D_7331);
 
     /// A gear made of the first 12 outputs of splitmix64 from `seed`: other cut points and other features than
     /// [`FROZEN`](Self::FROZEN), so nothing is shared between the two.

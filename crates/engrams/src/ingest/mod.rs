@@ -6,13 +6,16 @@
 //! ```
 
 mod builder;
+mod choice;
 mod correct;
 mod counts;
 mod cutter;
+mod effort;
 mod group;
 mod options;
 mod pipeline;
 mod recall;
+mod run;
 mod streaming;
 mod worker;
 

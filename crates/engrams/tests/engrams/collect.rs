@@ -70,7 +70,8 @@ fn leftovers_of_an_ingest_that_never_committed_are_freed() {
     drop(tx);
     assert!(stored(&backend) > before + 100_000);
     collect(&store);
-    assert_eq!(stored(&backend), before);
+    // Recall records that were several are one now.
+    assert!((before - 100..=before).contains(&stored(&backend)), "{} after {before}", stored(&backend));
     assert_sound(&store);
     assert_eq!(ingest(&store, "g", &noise(100_000, 1)).version, 2);
     assert_sound(&store);
@@ -553,7 +554,7 @@ fn a_collection_that_is_interrupted_at_any_step_is_finished_by_the_next() {
     assert!(report.rebased > 50 && report.chunks > 50 && report.seen_entries > 0, "{report:?}");
     assert_sound(&store);
     let (writes, size) = (whole.writes(), stored(whole.inner()));
-    assert!(writes > 60, "{writes}");
+    assert!(writes > 40, "{writes}");
     for (at, fatal) in (0..writes).flat_map(|at| [(at, false), (at, true)]) {
         let backend = faulty(Fault { write: Some(at), fatal, ..Fault::default() });
         let store = open(Arc::<FaultyBackend<MemoryBackend>>::clone(&backend), 1024).unwrap();

@@ -21,6 +21,7 @@ mod operations;
 mod options;
 mod progress;
 mod reading;
+mod recalling;
 #[cfg(feature = "rocksdb")]
 mod rocksdb;
 mod sizes;

@@ -1,4 +1,4 @@
-//! Collection: frees what nothing that is kept needs, beside readers and writers (docs/decisions/0016).
+//! Collection: frees what nothing that is kept needs, beside readers and writers (docs/decisions/0019).
 //!
 //! It **marks** what versions, readers and drafts refer to, and the bases of that; it **condemns** the rest, in one
 //! step under the locks of committing and staging, so that nobody uses it again; it **re-bases** what old bases are

@@ -3,7 +3,7 @@
 //! A chunk keeps its id, its name and its bytes; only how they are coded changes, head and payload in one batch. Chunks
 //! are taken in the order of their ids, so that each leans on what was dealt with before it. Those that come later and
 //! lean on it may, until it is their turn, need more chunks than the store allows: a chunk that is a base itself is
-//! therefore given few bases, and none is made deeper than it was (docs/decisions/0016).
+//! therefore given few bases, and none is made deeper than it was (docs/decisions/0019).
 
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use crate::chunk::Plain;
 use crate::codec::Encoder;
 use crate::format::{Coding, Head, Superblock, id_key, id_of_key};
 use crate::id_set::IdSet;
+use crate::staging::MOST_RECALLED;
 use crate::{Batch, Durability, Error, ErrorKind, RECALL_FEATURES, Result, Space, recall};
 
 /// Most chunks that a re-based chunk which is a base itself may need.
@@ -142,7 +143,7 @@ impl Collection<'_> {
         let mut closure = if is_base || !self.is_idle() { BASE_CLOSURE.min(free) } else { free };
         loop {
             let recoded = self.code(&plain, head, &ranked, closure, options)?;
-            let _ids = store.ids();
+            let mut ids = store.ids();
             if closure > BASE_CLOSURE && !self.is_idle() {
                 // A draft that began meanwhile may lean on it already.
                 closure = BASE_CLOSURE;
@@ -152,10 +153,13 @@ impl Collection<'_> {
             let mut batch = Batch::new();
             batch.put(Space::Head, id_key(id), recoded.head.encode(id));
             batch.put(Space::Payload, id_key(id), recoded.payload);
+            let mut entries = Vec::new();
             if !recoded.is_twin {
-                recall::enter(&*store.backend, &mut batch, &features, id)?;
+                entries = recall::enter(&*store.backend, &mut batch, &features, id)?;
             }
-            return self.write(batch, id, recoded.head);
+            self.write(batch, id, recoded.head)?;
+            ids.index(store)?.note(&entries);
+            return Ok(());
         }
     }
 
@@ -173,7 +177,7 @@ impl Collection<'_> {
         successor: Option<u64>,
     ) -> Result<Vec<Candidate>> {
         let store = self.store;
-        let mut ids = recall::recent(&*store.backend, features)?;
+        let mut ids = store.ids().index(store)?.recent(features, |_| true, MOST_RECALLED);
         store.chunks.wide_closure(id, &mut ids)?;
         ids.extend(successor);
         ids.sort_unstable();

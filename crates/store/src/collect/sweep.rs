@@ -20,7 +20,11 @@ impl Collection<'_> {
         let gone = |id: u64| id < self.chunks_below && !self.chunks.ids.contains(id);
         if self.chunks.free.0 > 0 {
             // Before the chunks: no entry outlives what it names.
-            report.recall_entries = recall::sweep(&*store.backend, || store.ids(), &gone)?;
+            let mut ids = store.ids();
+            let rewritten = recall::rewrite(&*store.backend, |entry| !gone(entry.chunk))?;
+            report.recall_entries = rewritten.removed as u64;
+            // It is read again when somebody asks.
+            ids.recall = None;
         }
         let snapshot = store.backend.snapshot()?;
         let mut unnamed = false;
