@@ -70,7 +70,8 @@ const NOISE_LEVEL: i32 = 1;
 
 /// Smallest window log zstd takes.
 const MIN_WINDOW_LOG: u32 = 10;
-/// Two bases and a chunk at the format's limit (64 MiB each) fit in this window.
+/// Three bases and a chunk at the format's limit (64 MiB each) fit in this window; of a fourth, the farthest bytes are
+/// out of reach.
 const MAX_WINDOW_LOG: u32 = 28;
 
 impl<'p> Encoder<'p> {
