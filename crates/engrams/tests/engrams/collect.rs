@@ -1,10 +1,10 @@
 //! Fear: a collection that takes what somebody needs, or leaves what nobody does.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
-use engrams::store::backend::{Fault, FaultyBackend, MemoryBackend};
+use engrams::store::backend::{Fault, FaultyBackend, MemoryBackend, Snapshot};
 use engrams::store::{Backend, Batch, Durability, Space};
 use engrams::{
     CollectOptions, CollectStep, Collected, EngramStore, ErrorKind, Forget, IngestOptions, Result, Retention,
@@ -458,12 +458,18 @@ impl Session {
     }
 }
 
+/// 64 histories, or as many as PROPTEST_CASES says: each takes longer than most properties do.
+fn histories() -> ProptestConfig {
+    let many = std::env::var("PROPTEST_CASES").ok().and_then(|count| count.parse().ok());
+    cases(many.unwrap_or(64))
+}
+
 fn session_over(backend: Arc<dyn Backend>) -> Session {
     Session { store: open(backend, 1024).unwrap(), model: Model::new(), tagged: BTreeMap::new() }
 }
 
 proptest! {
-    #![proptest_config(cases(64))]
+    #![proptest_config(histories())]
 
     #[test]
     fn any_history_of_forgetting_and_collecting_equals_the_model(
@@ -536,18 +542,21 @@ fn before_collection() -> (Records, Vec<u8>) {
     (records(&backend, &Space::ALL), bytes)
 }
 
+/// A medium with these records that fails.
+fn faulty(records: &Records, fault: Fault) -> Arc<FaultyBackend<MemoryBackend>> {
+    let faulty = FaultyBackend::new(MemoryBackend::new(), fault);
+    let mut batch = Batch::new();
+    for ((space, key), value) in records {
+        batch.put(*space, key.clone(), value.clone());
+    }
+    faulty.inner().write(batch, Durability::Durable).unwrap();
+    Arc::new(faulty)
+}
+
 #[test]
 fn a_collection_that_is_interrupted_at_any_step_is_finished_by_the_next() {
     let (before, bytes) = before_collection();
-    let faulty = |fault| {
-        let faulty = FaultyBackend::new(MemoryBackend::new(), fault);
-        let mut batch = Batch::new();
-        for ((space, key), value) in &before {
-            batch.put(*space, key.clone(), value.clone());
-        }
-        faulty.inner().write(batch, Durability::Durable).unwrap();
-        Arc::new(faulty)
-    };
+    let faulty = |fault| faulty(&before, fault);
     let whole = faulty(Fault::default());
     let store = open(Arc::<FaultyBackend<MemoryBackend>>::clone(&whole), 1024).unwrap();
     let report = collect(&store);
@@ -579,6 +588,104 @@ fn a_collection_that_is_interrupted_at_any_step_is_finished_by_the_next() {
             assert!(share < 1.1, "interrupted at write {at}: {} against {size}", stored(&left));
         }
     }
+}
+
+#[test]
+fn what_an_interrupted_sweep_leaves_can_be_used_again() {
+    // More chunks than one batch removes, in chains that reach from one batch into the others.
+    let (store, backend) = small_store(256);
+    let mut contents = vec![text(60_000, 1)];
+    for version in 1..6 {
+        let mut next = contents[0].clone();
+        edit(&mut next, 100, version);
+        contents.push(next);
+    }
+    contents.iter().for_each(|bytes| drop(ingest(&store, "f", bytes)));
+    ingest(&store, "f", b"nothing of all that");
+    keep_last(&store, 1);
+    drop(store);
+    let before = records(&backend, &Space::ALL);
+    for at in 0.. {
+        let faulty = faulty(&before, Fault { write: Some(at), ..Fault::default() });
+        let store = open(Arc::<FaultyBackend<MemoryBackend>>::clone(&faulty), 256).unwrap();
+        if store.collect(&CollectOptions::default(), &mut |_| {}).is_ok() {
+            assert!(at > 5, "{at}");
+            break;
+        }
+        drop(store);
+        let store = open(backend_of(&records(faulty.inner(), &Space::ALL)), 256).unwrap();
+        for (version, bytes) in (8..).zip(&contents) {
+            assert_eq!(ingest(&store, "f", bytes).version, version);
+            assert!(read(&store, "f", version) == *bytes, "write {at}, version {version}");
+        }
+        assert_sound(&store);
+    }
+}
+
+/// A backend that does something just before it answers one of its readers.
+struct Interrupted {
+    inner: Arc<MemoryBackend>,
+    space: Space,
+    /// Answers until then, and what is done.
+    interruption: Mutex<Option<(usize, Box<dyn FnOnce() + Send>)>>,
+}
+
+impl Backend for Interrupted {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let mut interruption = self.interruption.lock().unwrap();
+        if space == self.space {
+            match &mut *interruption {
+                Some((0, _)) => (interruption.take().unwrap().1)(),
+                Some((left, _)) => *left -= 1,
+                None => {}
+            }
+        }
+        drop(interruption);
+        self.inner.get(space, key)
+    }
+
+    fn snapshot(&self) -> Result<Box<dyn Snapshot + '_>> {
+        self.inner.snapshot()
+    }
+
+    fn write(&self, batch: Batch, durability: Durability) -> Result<()> {
+        self.inner.write(batch, durability)
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.inner.flush()
+    }
+
+    fn close(&self) -> Result<()> {
+        self.inner.close()
+    }
+
+    fn stored_bytes(&self) -> Result<u64> {
+        self.inner.stored_bytes()
+    }
+}
+
+#[test]
+fn a_reader_that_a_whole_collection_overtakes_between_two_records_reads_exactly() {
+    let (before, bytes) = before_collection();
+    let mut overtaken = 0;
+    for space in [Space::Page, Space::Head, Space::Payload] {
+        for at in (0..).step_by(3) {
+            let inner = backend_of(&before);
+            let collector = open(Arc::<MemoryBackend>::clone(&inner), 1024).unwrap();
+            let interruption = Box::new(move || assert!(collect(&collector).rebased > 30));
+            let interruption = Mutex::new(Some((at, interruption as Box<dyn FnOnce() + Send>)));
+            let backend = Arc::new(Interrupted { inner, space, interruption });
+            // A store of its own, so that what one has decoded the other has not.
+            let reader = open(Arc::<Interrupted>::clone(&backend), 1024).unwrap();
+            assert!(try_read(&reader, b"f", Some(6)).unwrap() == bytes, "{space:?} {at}");
+            if backend.interruption.lock().unwrap().is_some() {
+                break;
+            }
+            overtaken += 1;
+        }
+    }
+    assert!(overtaken > 20, "{overtaken}");
 }
 
 #[test]
