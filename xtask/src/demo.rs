@@ -68,7 +68,7 @@ fn options(arguments: &[String]) -> Outcome<Options> {
 }
 
 /// The binary to show: built here as the tests build it, so that RocksDB is compiled once for both.
-fn binary(workspace: &Workspace) -> Outcome<PathBuf> {
+pub(crate) fn binary(workspace: &Workspace) -> Outcome<PathBuf> {
     if let Some(given) = env::var_os("ENGRAMS_BIN") {
         return std::path::absolute(given).map_err(|error| error.to_string());
     }

@@ -4,11 +4,14 @@
 //! installs or names. It never edits a source file.
 #![forbid(unsafe_code)]
 
+mod bench;
+mod compare;
 mod corpus;
 mod demo;
 mod features;
 mod licence;
 mod links;
+mod plot;
 mod prerequisites;
 mod process;
 mod source;
@@ -35,11 +38,20 @@ usage: cargo xtask VERB
                    PATH: a directory whose children are versions, or one tree (ingested twice);
                    without it: eight releases of typescript (npm), or of tokio with --tokio (cargo)
                    --keep: leave the store where it is
+  bench [FILTER] [--test]
+                   the criterion suites, and a table of their medians; FILTER: only benchmarks whose name has it
+                   --test: run each once, without measuring
+  compare [--quick | --long] [--rounds N] [--only PART] [--render]
+                   this project beside restic, borg, zpaq and zstd, in docs/performance.md
+                   --quick: one round, smaller streams; --long: memory and growth too (half an hour, 40 GB of disk)
+                   --rounds: how often each is measured (default: 3, with --quick 1)
+                   --only: one of history, small, incompressible, memory, growth; may be given again
+                   --render: write the page from what was measured before
 
 environment
   CARGO_TARGET_DIR   as for cargo; when unset, ~/.cache/engrams-target is used if it exists
   ENGRAMS_CORPORA    where fetched histories are kept (default: `corpora` in the target directory)
-  ENGRAMS_BIN        for demo: this binary instead of building one
+  ENGRAMS_BIN        for demo and compare: this binary instead of building one
 ";
 
 fn main() -> ExitCode {
@@ -55,6 +67,8 @@ fn main() -> ExitCode {
         }
         "test" | "ci" => Workspace::find().and_then(|workspace| test::run(&workspace, rest)),
         "tidy" => Workspace::find().and_then(|workspace| tidy::run(&workspace)),
+        "bench" => Workspace::find().and_then(|workspace| bench::run(&workspace, rest)),
+        "compare" => Workspace::find().and_then(|workspace| compare::run(&workspace, rest)),
         "demo" => Workspace::find().and_then(|workspace| demo::run(&workspace, rest)),
         other => {
             eprintln!("error: no verb {other:?}\n\n{USAGE}");
