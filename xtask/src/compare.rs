@@ -9,6 +9,7 @@ mod history;
 mod measure;
 mod page;
 mod random;
+mod reads;
 mod results;
 mod samples;
 mod streams;
@@ -44,14 +45,16 @@ const GROWTH_STEPS: u64 = 20;
 enum Part {
     History,
     Small,
+    Reads,
     Incompressible,
     Memory,
     Growth,
 }
 
-const PARTS: [(&str, Part); 5] = [
+const PARTS: [(&str, Part); 6] = [
     ("history", Part::History),
     ("small", Part::Small),
+    ("reads", Part::Reads),
     ("incompressible", Part::Incompressible),
     ("memory", Part::Memory),
     ("growth", Part::Growth),
@@ -131,9 +134,9 @@ fn options(arguments: &[String]) -> Outcome<Options> {
         return Err("compare is --quick or --long, not both".to_owned());
     }
     let usual: &[Part] = match (quick, long) {
-        (true, _) => &[Part::History, Part::Incompressible],
-        (_, true) => &[Part::History, Part::Small, Part::Incompressible, Part::Memory, Part::Growth],
-        _ => &[Part::History, Part::Small, Part::Incompressible],
+        (true, _) => &[Part::History, Part::Reads, Part::Incompressible],
+        (_, true) => &PARTS.map(|(_, part)| part),
+        _ => &[Part::History, Part::Small, Part::Reads, Part::Incompressible],
     };
     Ok(Options {
         rounds: rounds.unwrap_or(if quick { 1 } else { 3 }),
@@ -185,6 +188,13 @@ fn measure(
             let history = small(workspace)?;
             let figures = history::measure_all(&tools, &history, 1, scratch)?;
             results.small = Some(Taken { circumstances, figures });
+        }
+        Part::Reads => {
+            let Some(program) = reads::program(workspace)? else { return Ok(()) };
+            let history = corpus::typescript(workspace)?;
+            let tool = Tool::Engrams { binary: binary.to_owned(), level: None };
+            let figures = reads::measure(&program, &tool, &history, options.rounds, scratch)?;
+            results.reads = Some(Taken { circumstances, figures });
         }
         Part::Incompressible => {
             let figures = bench.incompressible(options.incompressible, options.rounds)?;
@@ -312,9 +322,9 @@ mod tests {
     #[test]
     fn options_choose_parts_and_rounds() {
         let usual = parsed(&[]).unwrap();
-        assert_eq!((usual.rounds, usual.parts.len(), usual.incompressible), (3, 3, 4 * GIBIBYTE));
+        assert_eq!((usual.rounds, usual.parts.len(), usual.incompressible), (3, 4, 4 * GIBIBYTE));
         let quick = parsed(&["--quick"]).unwrap();
-        assert_eq!((quick.rounds, quick.parts), (1, vec![Part::History, Part::Incompressible]));
+        assert_eq!((quick.rounds, quick.parts), (1, vec![Part::History, Part::Reads, Part::Incompressible]));
         assert_eq!(parsed(&["--long"]).unwrap().parts.len(), PARTS.len());
         let only = parsed(&["--only", "memory", "--rounds", "5"]).unwrap();
         assert_eq!((only.rounds, only.parts), (5, vec![Part::Memory]));

@@ -45,7 +45,7 @@ usage: cargo xtask VERB
                    this project beside restic, borg, zpaq and zstd, in docs/performance.md
                    --quick: one round, smaller streams; --long: memory and growth too (half an hour, 40 GB of disk)
                    --rounds: how often each is measured (default: 3, with --quick 1)
-                   --only: one of history, small, incompressible, memory, growth; may be given again
+                   --only: one of history, small, reads, incompressible, memory, growth; may be given again
                    --render: write the page from what was measured before
 
 environment

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::results::{Growth, Histories, Incompressible, Memory, Results, Row, Taken, Usages};
+use super::results::{Growth, Histories, Incompressible, Memory, Reads, Results, Row, Taken, Usages};
 use super::samples::Samples;
 use super::streams::gibibytes;
 use super::target;
@@ -48,6 +48,9 @@ pub(crate) fn parts(results: &Results) -> Vec<(&'static str, String)> {
     }
     if let Some(taken) = &results.small {
         parts.push(("small", under(&history(&taken.figures), taken)));
+    }
+    if let Some(taken) = &results.reads {
+        parts.push(("reads", under(&reads(&taken.figures), taken)));
     }
     if let Some(taken) = &results.incompressible {
         parts.push(("incompressible", under(&incompressible(&taken.figures), taken)));
@@ -145,6 +148,17 @@ fn tools(histories: &Histories) -> String {
         table.push_str(&format!("| {} | {version} | `{typed}` | {} |\n", escape(&row.tool), row.note));
     }
     table
+}
+
+fn reads(seen: &Reads) -> String {
+    format!(
+        "{} reads, as many before them to warm the caches; {}.\n\n\
+         | half of them within, ms | 99 of 100 within, ms |\n|--:|--:|\n| {} | {} |\n",
+        seen.reads,
+        rounds(seen.rounds),
+        seen.p50_milliseconds.show(2),
+        seen.p99_milliseconds.show(2),
+    )
 }
 
 fn incompressible(seen: &Incompressible) -> String {
@@ -350,7 +364,7 @@ mod tests {
     #[test]
     fn the_page_has_a_place_for_every_part() {
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(PAGE)).unwrap();
-        let parts = ["targets", "history", "tools", "small", "incompressible", "memory", "growth"];
+        let parts = ["targets", "history", "tools", "small", "reads", "incompressible", "memory", "growth"];
         for part in parts {
             splice(&text, part, "").unwrap();
         }

@@ -20,6 +20,8 @@ pub(crate) struct Results {
     pub(crate) small: Option<Taken<Histories>>,
     /// A large file that nothing can compress.
     pub(crate) incompressible: Option<Taken<Incompressible>>,
+    /// Random reads over all versions of a history.
+    pub(crate) reads: Option<Taken<Reads>>,
     /// Peak memory against the length of a stream.
     pub(crate) memory: Option<Taken<Vec<Memory>>>,
     /// Speed while a store grows.
@@ -82,6 +84,15 @@ pub(crate) struct Incompressible {
     pub(crate) first: Usages,
     pub(crate) again: Usages,
     pub(crate) disk_bytes: Samples,
+}
+
+/// Reads of 64 KiB from anywhere.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Reads {
+    pub(crate) reads: usize,
+    pub(crate) rounds: usize,
+    pub(crate) p50_milliseconds: Samples,
+    pub(crate) p99_milliseconds: Samples,
 }
 
 /// A stream of random bytes in and out again.

@@ -64,6 +64,10 @@ fn times(ratio: f64) -> String {
     format!("{ratio:.2} times")
 }
 
+fn milliseconds(time: f64) -> String {
+    format!("{time:.2} ms")
+}
+
 fn speed(bytes_per_second: f64) -> String {
     format!("{:.2} GB/s", bytes_per_second / 1e9)
 }
@@ -103,6 +107,10 @@ fn of_history(history: Option<&Histories>, targets: &mut Vec<Target>) {
 }
 
 fn of_streams(results: &Results, targets: &mut Vec<Target>) {
+    let reads = results.reads.as_ref().and_then(|taken| taken.figures.p99_milliseconds.median());
+    let what = "random reads of 64 KiB over all versions, warm, 99 of 100 within";
+    targets.push(Limit::at_most(3.0, milliseconds).judge(what, reads));
+
     let stream = results.incompressible.as_ref().map(|taken| &taken.figures);
     let size = stream.map_or_else(|| gibibytes(4 << 30), |stream| gibibytes(stream.bytes));
     let again = stream.and_then(|stream| Some(stream.bytes as f64 / stream.again.seconds.median()?));

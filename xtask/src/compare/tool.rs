@@ -198,7 +198,7 @@ impl Place<'_> {
         self.0.join("stored")
     }
 
-    fn store(&self) -> PathBuf {
+    pub(crate) fn store(&self) -> PathBuf {
         self.stored().join("store")
     }
 
