@@ -249,6 +249,29 @@ fn a_log_cut_off_anywhere_opens_with_the_commits_before_the_cut() {
 }
 
 #[test]
+fn a_page_lost_behind_the_commits_in_the_log_is_no_damage() {
+    let place = tempfile::tempdir().unwrap();
+    let (_store, _) = store_with_three_commits_in_its_log(place.path());
+    // A power cut took the page with the beginning of a commit, and not the page with its end.
+    let found = after_damaging_the_log(place.path(), |log| {
+        log.resize(4096, 0);
+        log.extend([0xff; 300]);
+    });
+    assert_eq!(found, Ok(Some(3)));
+}
+
+#[test]
+fn a_manifest_that_was_being_written_is_no_damage() {
+    let place = tempfile::tempdir().unwrap();
+    let store = RocksBackend::create(place.path(), &options()).unwrap();
+    put(&store, Space::Meta, b"k", b"v", Durability::Durable);
+    drop(store);
+    fs::write(place.path().join("MANIFEST-000999"), [0xff; 300]).unwrap();
+    let store = RocksBackend::open(place.path(), &options()).unwrap();
+    assert_eq!(store.get(Space::Meta, b"k").unwrap().as_deref(), Some(&b"v"[..]));
+}
+
+#[test]
 fn a_flipped_bit_in_the_log_never_makes_another_value() {
     let place = tempfile::tempdir().unwrap();
     let (_store, ends) = store_with_three_commits_in_its_log(place.path());
