@@ -1,8 +1,9 @@
 //! The recall index in memory: a set-associative table of bounded size.
 //!
-//! It doubles while it has to, so that nothing is forgotten, up to its bound; a look-up touches one cache line however
-//! many chunks there are. At the bound a full bucket keeps two kinds of entries: the youngest ones, and of the older
-//! ones those with the smallest keys. Keys are hashes, so what is kept of old chunks is a sample of features, the same
+//! A look-up touches one cache line however many chunks there are. All of the table is asked for at once, as zeros, which
+//! a system hands out page by page when they are written: a small store uses little of it, and nothing has to be moved
+//! when it grows. A full bucket keeps two kinds of entries: the youngest ones, and of the older ones those with the
+//! smallest keys. Keys are hashes, so what is kept of old chunks is a sample of features, the same
 //! ones for all chunks, that gets sparser as the store grows (the sparse index of Lillibridge et al., FAST 2009, with
 //! a threshold for each bucket instead of one for all).
 
@@ -17,37 +18,29 @@ const WAYS: usize = 8;
 const YOUNGEST: usize = 4;
 /// Chunks remembered for one feature.
 const RECENT: usize = 4;
-/// A new table has so many buckets: 4 KiB.
-const LEAST_BUCKETS: usize = 64;
-
 /// From keys to recent chunks.
 pub(crate) struct Table {
+    /// As many as a power of two.
     buckets: Vec<Bucket>,
-    most_buckets: usize,
 }
 
 impl Table {
-    /// An empty table that will never take more than `bytes`, rounded down to a power of two.
+    /// An empty table of `bytes`, rounded down to a power of two.
     pub(crate) fn new(bytes: usize) -> Self {
         let most = (bytes / size_of::<Bucket>()).max(1);
-        let most_buckets = 1 << most.ilog2();
-        Self { buckets: vec![[0; WAYS]; LEAST_BUCKETS.min(most_buckets)], most_buckets }
+        Self { buckets: vec![[0; WAYS]; 1 << most.ilog2()] }
     }
 
     /// Entries it can hold at most.
     pub(crate) fn capacity(&self) -> usize {
-        self.most_buckets * WAYS
+        self.buckets.len() * WAYS
     }
 
     /// Enters a chunk. Ids from 2^32 on are not entered: a store of 256 TiB.
     pub(crate) fn insert(&mut self, entry: Entry) {
-        let Some(packed) = pack(entry) else { return };
-        loop {
-            let (at, forgets) = (self.place(entry.key), self.buckets.len() == self.most_buckets);
-            if enter(&mut self.buckets[at], packed, forgets) {
-                return;
-            }
-            self.grow();
+        if let Some(packed) = pack(entry) {
+            let at = self.place(entry.key);
+            enter(&mut self.buckets[at], packed);
         }
     }
 
@@ -65,16 +58,6 @@ impl Table {
     fn place(&self, key: u32) -> usize {
         key as usize & (self.buckets.len() - 1)
     }
-
-    /// Doubles: each bucket is split in two, so nothing overflows.
-    fn grow(&mut self) {
-        let old = std::mem::take(&mut self.buckets);
-        self.buckets = vec![[0; WAYS]; old.len() * 2];
-        for packed in old.into_iter().flatten().filter(|&packed| packed != 0) {
-            let at = self.place((packed >> 32) as u32);
-            enter(&mut self.buckets[at], packed, true);
-        }
-    }
 }
 
 fn pack(entry: Entry) -> Option<u64> {
@@ -90,10 +73,9 @@ fn chunk_of(packed: u64) -> u64 {
     packed & u64::from(u32::MAX)
 }
 
-/// Enters into a bucket; `false` if it is full and may not forget.
-fn enter(bucket: &mut Bucket, new: u64, forgets: bool) -> bool {
+fn enter(bucket: &mut Bucket, new: u64) {
     if bucket.contains(&new) {
-        return true;
+        return;
     }
     let key = (new >> 32) as u32;
     if bucket.iter().filter(|&&packed| has(packed, key)).count() >= RECENT {
@@ -101,21 +83,18 @@ fn enter(bucket: &mut Bucket, new: u64, forgets: bool) -> bool {
         if let Some(oldest) = oldest.filter(|oldest| **oldest < new) {
             *oldest = new;
         }
-        return true;
+        return;
     }
     if let Some(free) = bucket.iter_mut().find(|packed| **packed == 0) {
         *free = new;
-        return true;
+        return;
     }
-    if forgets {
-        let mut all = [new; WAYS + 1];
-        all[..WAYS].copy_from_slice(bucket);
-        all.sort_unstable_by_key(|&packed| std::cmp::Reverse(chunk_of(packed)));
-        // Of the older ones the greatest key goes; of equal keys the oldest.
-        all[YOUNGEST..].sort_unstable_by_key(|&packed| (packed >> 32, std::cmp::Reverse(chunk_of(packed))));
-        bucket.copy_from_slice(&all[..WAYS]);
-    }
-    forgets
+    let mut all = [new; WAYS + 1];
+    all[..WAYS].copy_from_slice(bucket);
+    all.sort_unstable_by_key(|&packed| std::cmp::Reverse(chunk_of(packed)));
+    // Of the older ones the greatest key goes; of equal keys the oldest.
+    all[YOUNGEST..].sort_unstable_by_key(|&packed| (packed >> 32, std::cmp::Reverse(chunk_of(packed))));
+    bucket.copy_from_slice(&all[..WAYS]);
 }
 
 #[cfg(test)]
@@ -142,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_forgotten_before_the_bound() {
+    fn next_to_nothing_is_forgotten_before_the_table_is_full() {
         let table = filled(1 << 20, 2000);
         for chunk in 1..=2000 {
             for at in 0..8 {
@@ -152,8 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_follows_the_entries_and_ends_at_the_bound() {
-        assert!(filled(1 << 20, 10).buckets.len() <= 64);
+    fn memory_is_what_was_asked_for() {
         for bytes in [0, 64, 100, 1 << 16] {
             let table = filled(bytes, 5000);
             assert!(table.buckets.len() * size_of::<Bucket>() <= bytes.max(64));
