@@ -90,10 +90,12 @@ impl<'s> Staging<'s> {
             let leftover = (self.ids.leftover_start..self.ids.leftover_end).contains(&id);
             match self.store.chunks.head(id) {
                 // A crash may have kept the entry of a leftover and lost what it points to.
-                Ok(head) if head.name == *name && (!leftover || self.store.chunks.plain(id).is_ok()) => {
-                    if self.reuse.chunk(id) {
-                        return Ok(Some(id));
-                    }
+                Ok(head)
+                    if head.name == *name
+                        && (!leftover || self.store.chunks.plain(id).is_ok())
+                        && self.reuse.chunk(id) =>
+                {
+                    return Ok(Some(id));
                 }
                 // A damaged chunk must not keep new bytes from being stored, under a new id.
                 Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),

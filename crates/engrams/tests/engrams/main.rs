@@ -7,6 +7,8 @@ mod chains;
 mod closing;
 mod coding;
 mod collect;
+mod collect_interrupted;
+mod collect_model;
 mod common;
 mod damage;
 mod determinism;

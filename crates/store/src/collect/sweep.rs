@@ -8,6 +8,9 @@ use crate::format::{Head, Superblock, id_key, id_of_key, put_varint};
 use crate::staging::{ids_in, name_key};
 use crate::{Batch, Durability, Result, Space, recall};
 
+/// A record that goes, by its id.
+type Condemned = (u64, Vec<u8>);
+
 /// Records removed by one batch.
 const RUN: usize = 256;
 
@@ -53,7 +56,7 @@ impl Collection<'_> {
         &self,
         snapshot: &dyn Snapshot,
         kind: Kind,
-        remove: &mut dyn FnMut(&[(u64, Vec<u8>)]) -> Result<()>,
+        remove: &mut dyn FnMut(&[Condemned]) -> Result<()>,
     ) -> Result<()> {
         let (needed, below) = match kind {
             Kind::Chunk => (&self.chunks, self.chunks_below),
@@ -77,12 +80,7 @@ impl Collection<'_> {
         if run.is_empty() { Ok(()) } else { remove(&run) }
     }
 
-    fn remove_chunks(
-        &self,
-        run: &[(u64, Vec<u8>)],
-        report: &mut Collected,
-        unnamed: &mut bool,
-    ) -> Result<()> {
+    fn remove_chunks(&self, run: &[Condemned], report: &mut Collected, unnamed: &mut bool) -> Result<()> {
         let store = self.store;
         // The staging lock guards names.
         let _ids = store.ids();
@@ -134,7 +132,7 @@ impl Collection<'_> {
         Ok(())
     }
 
-    fn remove_pages(&self, run: &[(u64, Vec<u8>)], report: &mut Collected) -> Result<()> {
+    fn remove_pages(&self, run: &[Condemned], report: &mut Collected) -> Result<()> {
         let mut batch = Batch::new();
         for (id, record) in run {
             batch.delete(Space::Page, id_key(*id));
