@@ -18,7 +18,8 @@ const READ: u64 = 64 << 10;
 
 /// Lines of numbers, of which every version changes others.
 fn version(number: u64) -> Vec<u8> {
-    let changed = |line: u64| (1..=number).rev().find(|v| mix64(line ^ (v << 40)) % 64 == 0).unwrap_or(0);
+    let changed =
+        |line: u64| (1..=number).rev().find(|v| mix64(line ^ (v << 40)).is_multiple_of(64)).unwrap_or(0);
     (1_u64..)
         .flat_map(|line| format!("row {line}: {}\n", mix64(line + (changed(line) << 32))).into_bytes())
         .take(LEN)

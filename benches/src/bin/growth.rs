@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use engrams::store::{Coding, Head, NewChunk};
+use engrams::store::{Coding, Head, NewChunk, Reuse};
 use engrams::{EngramStore, OpenOptions};
 use engrams_kernels::mix64;
 
@@ -71,9 +71,10 @@ fn fill(path: &Path, from: u64, to: u64) -> Result<(), Box<dyn Error>> {
     // Large write buffers: with small ones, filling is mostly flushing.
     let options = OpenOptions { database_bytes: 256 << 20, ..OpenOptions::default() };
     let store = EngramStore::open_with(path.join("store"), &options, true)?;
+    let draft = store.draft()?;
     let mut id = from;
     while id < to {
-        let mut staging = store.staging();
+        let mut staging = store.staging(draft.reuse());
         // As ingest does: the index is in memory before it is written.
         staging.recall(&[])?;
         for _ in 0..GROUP.min(to - id) {
@@ -106,11 +107,12 @@ fn fill(path: &Path, from: u64, to: u64) -> Result<(), Box<dyn Error>> {
 /// One recall: candidates of the index and the successor, ranked by distance; returns the nearest.
 fn recall(
     store: &EngramStore,
+    reuse: &Reuse,
     features: &[u64],
     vector: &[u8; 32],
     successor: Option<u64>,
 ) -> engrams::Result<Option<u64>> {
-    let found = store.staging().recall(&[features])?;
+    let found = store.staging(reuse).recall(&[features])?;
     let mut nearest = None;
     for id in found.into_iter().flatten().chain(successor) {
         if let Some(head) = store.find_chunk_head(id)? {
@@ -130,7 +132,11 @@ fn median(mut runs: Vec<Duration>) -> Duration {
 }
 
 /// Recalls for runs of chunks like those from `starts` on; returns the time for each and the share that was found.
-fn related(store: &EngramStore, starts: impl Iterator<Item = u64>) -> engrams::Result<(Duration, f64)> {
+fn related(
+    store: &EngramStore,
+    reuse: &Reuse,
+    starts: impl Iterator<Item = u64>,
+) -> engrams::Result<(Duration, f64)> {
     let (mut hits, mut probes, mut runs) = (0u64, 0u32, Vec::new());
     for start in starts {
         let mut successor = None;
@@ -141,7 +147,7 @@ fn related(store: &EngramStore, starts: impl Iterator<Item = u64>) -> engrams::R
             let mut vector = vector(id);
             vector[0] = !vector[0];
             let begun = Instant::now();
-            let nearest = recall(store, &like, &vector, successor)?;
+            let nearest = recall(store, reuse, &like, &vector, successor)?;
             time += begun.elapsed();
             hits += u64::from(nearest == Some(id));
             probes += 1;
@@ -156,14 +162,16 @@ fn measure(path: &Path, stored: u64) -> Result<(), Box<dyn Error>> {
     let options = OpenOptions::default();
     let store = EngramStore::open_with(path.join("store"), &options, false)?;
     let begun = Instant::now();
-    store.staging().recall(&[])?;
+    let draft = store.draft()?;
+    let reuse = draft.reuse();
+    store.staging(reuse).recall(&[])?;
     let opening = begun.elapsed();
     let mut times = Vec::new();
     for run in 1..=PROBES / RUN {
         let begun = Instant::now();
         for probe in 0..RUN {
             let strange = u64::MAX / 16 - run * RUN - probe;
-            if recall(&store, &features(strange), &vector(strange), None)?.is_some() {
+            if recall(&store, reuse, &features(strange), &vector(strange), None)?.is_some() {
                 return Err("a chunk like nothing stored was recalled".into());
             }
         }
@@ -174,8 +182,8 @@ fn measure(path: &Path, stored: u64) -> Result<(), Box<dyn Error>> {
     let recent = stored.min(50_000);
     let runs = PROBES / RUN;
     let (young, young_found) =
-        related(&store, (0..runs).map(|run| stored - recent + 1 + place(run, recent)))?;
-    let (old, old_found) = related(&store, (0..runs).map(|run| 1 + place(run, stored)))?;
+        related(&store, reuse, (0..runs).map(|run| stored - recent + 1 + place(run, recent)))?;
+    let (old, old_found) = related(&store, reuse, (0..runs).map(|run| 1 + place(run, stored)))?;
     let us = |time: Duration| time.as_secs_f64() * 1e6;
     println!(
         "| {stored} | {:.1} | {:.1} | {:.1} % | {:.1} | {:.1} % | {} | {} |",

@@ -149,13 +149,10 @@ fn damage_names_the_files_that_a_chunk_is_needed_for() {
 #[test]
 #[ignore = "ingests 250 MB, three times"]
 fn the_fetched_history_takes_as_much_as_a_fresh_store_of_what_is_kept() {
-    let target = Path::new(BINARY).ancestors().nth(2).unwrap().join("corpora/typescript");
-    let corpus = std::env::var_os("ENGRAMS_CORPUS").map_or(target, PathBuf::from);
-    let Ok(found) = fs::read_dir(&corpus) else {
-        println!(
-            "{} is not there: `cargo xtask demo` fetches it, ENGRAMS_CORPUS names another",
-            corpus.display()
-        );
+    let target = || Path::new(BINARY).ancestors().nth(2).unwrap().join("corpora");
+    let corpora = std::env::var_os("ENGRAMS_CORPORA").map_or_else(target, PathBuf::from);
+    let Ok(found) = fs::read_dir(corpora.join("typescript")) else {
+        println!("there is no typescript in {}: `cargo xtask demo` fetches it", corpora.display());
         return;
     };
     let mut releases: Vec<PathBuf> =
