@@ -67,7 +67,7 @@ fn options(arguments: &[String]) -> Outcome<Options> {
     Ok(options)
 }
 
-/// The binary to show, or to break: built here as the tests build it, so that RocksDB is compiled once for both.
+/// The binary to show, to compare, or to break: built here as the tests build it, so that RocksDB is compiled once for all.
 pub(crate) fn binary(workspace: &Workspace) -> Outcome<PathBuf> {
     if let Some(given) = env::var_os("ENGRAMS_BIN") {
         return std::path::absolute(given).map_err(|error| error.to_string());

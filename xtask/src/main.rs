@@ -4,12 +4,16 @@
 //! installs or names. It never edits a source file.
 #![forbid(unsafe_code)]
 
+mod bench;
+mod compare;
 mod corpus;
 mod demo;
+mod emulated;
 mod faults;
 mod features;
 mod licence;
 mod links;
+mod plot;
 mod prerequisites;
 mod process;
 mod source;
@@ -28,7 +32,7 @@ const USAGE: &str = "\
 usage: cargo xtask VERB
 
   test [--long]    everything that must pass, in order; stops at the first failure
-                   --long: ignored tests too, and many more cases of every property
+                   --long: ignored tests too, many more cases of every property, and AVX-512 under Miri
   ci               what CI runs: the same as `test`
   tidy             the project's taste: sizes, unsafe, documentation, links, licences; every finding at once
   demo [PATH] [--tokio] [--keep]
@@ -36,6 +40,15 @@ usage: cargo xtask VERB
                    PATH: a directory whose children are versions, or one tree (ingested twice);
                    without it: eight releases of typescript (npm), or of tokio with --tokio (cargo)
                    --keep: leave the store where it is
+  bench [FILTER] [--test]
+                   the criterion suites, and a table of their medians; FILTER: only benchmarks whose name has it
+                   --test: run each once, without measuring
+  compare [--quick | --long] [--rounds N] [--only PART] [--render]
+                   this project beside restic, borg, zpaq and zstd, in docs/performance.md
+                   --quick: one round, smaller streams; --long: memory and growth too (half an hour, 40 GB of disk)
+                   --rounds: how often each is measured (default: 3, with --quick 1)
+                   --only: one of history, small, reads, incompressible, memory, growth; may be given again
+                   --render: write the page from what was measured before
   faults [--quick] [--only KIND] [--seed N]
                    break the real binary and its disk, thousands of times, and count: kill, power, full, media
                    --quick: a few of each, in under a minute
@@ -43,7 +56,7 @@ usage: cargo xtask VERB
 environment
   CARGO_TARGET_DIR   as for cargo; when unset, ~/.cache/engrams-target is used if it exists
   ENGRAMS_CORPORA    where fetched histories are kept (default: `corpora` in the target directory)
-  ENGRAMS_BIN        for demo and faults: this binary instead of building one
+  ENGRAMS_BIN        for demo, compare and faults: this binary instead of building one
 ";
 
 fn main() -> ExitCode {
@@ -59,6 +72,8 @@ fn main() -> ExitCode {
         }
         "test" | "ci" => Workspace::find().and_then(|workspace| test::run(&workspace, rest)),
         "tidy" => Workspace::find().and_then(|workspace| tidy::run(&workspace)),
+        "bench" => Workspace::find().and_then(|workspace| bench::run(&workspace, rest)),
+        "compare" => Workspace::find().and_then(|workspace| compare::run(&workspace, rest)),
         "demo" => Workspace::find().and_then(|workspace| demo::run(&workspace, rest)),
         "faults" => Workspace::find().and_then(|workspace| faults::run(&workspace, rest)),
         other => {

@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::process::{self, Outcome, Steps};
 use crate::tally::Tally;
 use crate::workspace::{self, Workspace};
-use crate::{features, prerequisites, tidy};
+use crate::{bench, emulated, features, prerequisites, tidy};
 
 /// How many cases a property is tried on with `--long` (proptest's default is 256).
 const LONG_CASES: &str = "5000";
@@ -43,7 +43,12 @@ fn all(workspace: &Workspace, long: bool, steps: &mut Steps, tally: &Tally) -> O
     })?;
     steps.step("tests with debug assertions", || tally.run(&mut checked_tests(workspace, long)))?;
     steps.step("tests of the portable tier", || tally.run(&mut portable_tests(workspace, long)))?;
+    steps.step("tests on emulated 64-bit Arm", || emulated::arm(workspace, tally))?;
+    if long {
+        steps.step("tests of AVX-512 under Miri", || emulated::avx_512(workspace, tally))?;
+    }
     steps.step("tests", || tally.run(&mut all_tests(workspace, long)))?;
+    steps.step("benchmarks, once each", || process::run(&mut bench::smoke(workspace)))?;
     steps.step("documentation tests", || {
         tally.run(workspace.cargo("test").args(["--release", "--doc", "--workspace"]))
     })?;

@@ -48,6 +48,15 @@ pub(crate) struct Comparison {
 
 /// Compares everything below two directories; the directories themselves may differ in mode and time.
 pub(crate) fn compare(original: &Path, copy: &Path) -> io::Result<Comparison> {
+    compare_trees(original, copy, true)
+}
+
+/// Compares names, kinds, contents and link targets alone.
+pub(crate) fn compare_contents(original: &Path, copy: &Path) -> io::Result<Comparison> {
+    compare_trees(original, copy, false)
+}
+
+fn compare_trees(original: &Path, copy: &Path, attributes: bool) -> io::Result<Comparison> {
     let (left, mut right) = (walk(original)?, walk(copy)?);
     let mut seen = Comparison { entries: left.len(), ..Comparison::default() };
     for (path, entry) in &left {
@@ -60,10 +69,10 @@ pub(crate) fn compare(original: &Path, copy: &Path) -> io::Result<Comparison> {
             seen.differences.push(format!("{shown}: {} became {}", entry.kind, other.kind));
             continue;
         }
-        if entry.mode != other.mode {
+        if attributes && entry.mode != other.mode {
             seen.differences.push(format!("{shown}: mode {:o} became {:o}", entry.mode, other.mode));
         }
-        if entry.mtime != other.mtime {
+        if attributes && entry.mtime != other.mtime {
             let (was, is) = (entry.mtime, other.mtime);
             let line = format!("{shown}: mtime {}.{:09} became {}.{:09}", was.0, was.1, is.0, is.1);
             seen.differences.push(line);
@@ -235,6 +244,21 @@ mod tests {
         });
         assert_eq!(seen.len(), 1);
         assert!(seen[0].starts_with("b: mode ") && seen[0].ends_with("became 755"), "{seen:?}");
+    }
+
+    #[test]
+    fn contents_alone_are_compared_when_asked() {
+        let scratch = Scratch::new("contents").unwrap();
+        let (one, two) = (scratch.path().join("one"), scratch.path().join("two"));
+        for (dir, content) in [(&one, b"same"), (&two, b"same")] {
+            fs::create_dir(dir).unwrap();
+            fs::write(dir.join("file"), content).unwrap();
+        }
+        fs::set_permissions(two.join("file"), fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(!compare(&one, &two).unwrap().differences.is_empty());
+        assert!(compare_contents(&one, &two).unwrap().differences.is_empty());
+        fs::write(two.join("file"), b"sane").unwrap();
+        assert_eq!(compare_contents(&one, &two).unwrap().differences, ["file: contents differ at byte 2"]);
     }
 
     #[test]

@@ -49,6 +49,12 @@ impl Workspace {
 /// A `cargo` that does not inherit what `cargo run` told xtask about xtask itself.
 pub(crate) fn bare_cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    without_package(&mut command);
+    command
+}
+
+/// Takes from a command what `cargo run` told xtask about xtask itself.
+pub(crate) fn without_package(command: &mut Command) -> &mut Command {
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {

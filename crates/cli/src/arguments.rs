@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::{cat, extract, ingest, log, ls, rm, stats, verify};
+use crate::{cat, damage, extract, forget, gc, ingest, log, ls, rm, stats, tag, verify};
 
 /// Keeps every version of large, slowly changing files: what resembles something stored costs only the difference.
 #[derive(Debug, Parser)]
@@ -36,8 +36,16 @@ pub(crate) enum Verb {
     Extract(extract::Extract),
     /// Make a new version without a path (older versions keep it)
     Rm(rm::Rm),
+    /// Name a version, so that it is not forgotten; list the names
+    Tag(tag::Tag),
+    /// Forget versions; `gc` then frees what only they needed
+    Forget(forget::Forget),
+    /// Free the space of what no version needs
+    Gc(gc::Gc),
     /// Check that everything stored is intact
     Verify(verify::Verify),
+    /// Tell which files of which versions need a chunk
+    Damage(damage::Damage),
     /// Show what is stored and what it costs
     Stats(stats::Stats),
 }

@@ -39,6 +39,10 @@ pub(crate) struct Extract {
     /// Replace files and symbolic links that are there already
     #[arg(long)]
     force: bool,
+
+    /// Threads that decode contents; 0: as many as the machine has
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
 }
 
 #[derive(Serialize)]
@@ -77,7 +81,7 @@ pub(crate) fn run(session: &Session, verb: &Extract) -> Result<Ending, Failure> 
         }
         _ => {}
     };
-    let options = ExtractOptions::new().with_force(verb.force);
+    let options = ExtractOptions::new().with_force(verb.force).with_threads(verb.threads);
     let summary = extract(&store, &tree, &paths, &verb.output, &options, &mut on_event)?;
     progress.finish();
 

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use clap::Args;
-use engrams::{EngramStore, Version};
+use engrams::{EngramStore, Tag, Version};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -25,6 +25,8 @@ pub(crate) struct Log {
 #[derive(Serialize)]
 struct Report {
     versions: Vec<Line>,
+    /// First and last number of each run of forgotten versions.
+    forgotten: Vec<(u64, u64)>,
 }
 
 #[derive(Serialize)]
@@ -33,6 +35,7 @@ struct Line {
     parent: Option<u64>,
     time: String,
     message: String,
+    tags: Vec<String>,
     files: u64,
     bytes: u64,
 }
@@ -48,8 +51,10 @@ pub(crate) fn run(session: &Session, verb: &Log) -> Result<Ending, Failure> {
             return Err(Failure::new(what, "`engrams ls` shows what there is"));
         }
     }
-    let report = Report { versions: versions.iter().map(line).collect() };
-    session.report(&report, || text(&versions))?;
+    let (tags, forgotten) = (store.tags()?, store.forgotten()?);
+    let lines: Vec<Line> = versions.iter().map(|version| line(version, &tags)).collect();
+    let report = Report { versions: lines, forgotten };
+    session.report(&report, || text(&versions, &report))?;
     Ok(Ending::Complete)
 }
 
@@ -59,13 +64,15 @@ pub(crate) fn run(session: &Session, verb: &Log) -> Result<Ending, Failure> {
 /// number of entries tells.
 fn changes(store: &EngramStore, versions: Vec<Version>, path: &[u8]) -> Result<Vec<Version>, Failure> {
     let mut changed = Vec::new();
-    let mut before = 0;
+    let (mut before, mut number) = (0, 0);
     for version in versions.into_iter().rev() {
         let (mut count, mut touched) = (0_u64, false);
         for entry in store.tree(Some(version.number))?.entries(path) {
             count += 1;
-            touched |= entry?.version == version.number;
+            // Also what a version changed that is forgotten.
+            touched |= entry?.version > number;
         }
+        number = version.number;
         if touched || count != before {
             changed.push(version);
         }
@@ -75,26 +82,28 @@ fn changes(store: &EngramStore, versions: Vec<Version>, path: &[u8]) -> Result<V
     Ok(changed)
 }
 
-fn line(version: &Version) -> Line {
+fn line(version: &Version, tags: &[Tag]) -> Line {
     Line {
         version: version.number,
         parent: version.parent,
         time: moment::rfc3339(version.time),
         message: version.message.clone(),
+        tags: tags.iter().filter(|tag| tag.version == version.number).map(|tag| tag.name.clone()).collect(),
         files: version.files,
         bytes: version.bytes,
     }
 }
 
-fn text(versions: &[Version]) -> String {
+fn text(versions: &[Version], report: &Report) -> String {
     if versions.is_empty() {
         return "no version yet\n".to_owned();
     }
     let mut text =
         format!("{:>7}  {:19}  {:>11}  {:>8}  message\n", "version", "time (UTC)", "files", "bytes");
-    for version in versions {
+    for (version, line) in versions.iter().zip(&report.versions) {
+        let tags: String = line.tags.iter().map(|tag| format!("[{}] ", one_line(tag))).collect();
         let line = format!(
-            "{:>7}  {}  {:>11}  {:>8}  {}",
+            "{:>7}  {}  {:>11}  {:>8}  {tags}{}",
             version.number,
             moment::short(version.time),
             figures::grouped(version.files),
@@ -103,6 +112,12 @@ fn text(versions: &[Version]) -> String {
         );
         text += line.trim_end();
         text.push('\n');
+    }
+    for (first, last) in &report.forgotten {
+        text += &match first == last {
+            true => format!("{first:>7}  forgotten\n"),
+            false => format!("{first:>7}  to {last} forgotten\n"),
+        };
     }
     text
 }

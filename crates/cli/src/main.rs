@@ -6,10 +6,13 @@
 
 mod arguments;
 mod cat;
+mod damage;
 mod exclude;
 mod extract;
 mod failure;
 mod figures;
+mod forget;
+mod gc;
 mod ingest;
 mod log;
 mod ls;
@@ -19,6 +22,7 @@ mod progress;
 mod rm;
 mod session;
 mod stats;
+mod tag;
 mod verify;
 
 use std::process::ExitCode;
@@ -59,7 +63,11 @@ fn run(arguments: Arguments) -> Result<Ending, Failure> {
         Verb::Cat(verb) => cat::run(&session, &verb),
         Verb::Extract(verb) => extract::run(&session, &verb),
         Verb::Rm(verb) => rm::run(&session, &verb),
+        Verb::Tag(verb) => tag::run(&session, &verb),
+        Verb::Forget(verb) => forget::run(&session, &verb),
+        Verb::Gc(verb) => gc::run(&session, &verb),
         Verb::Verify(verb) => verify::run(&session, &verb),
+        Verb::Damage(verb) => damage::run(&session, &verb),
         Verb::Stats(verb) => stats::run(&session, &verb),
     }
 }

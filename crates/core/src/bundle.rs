@@ -1,13 +1,13 @@
-//! Bundling: many features become one hypervector that resembles each of them.
+//! Bundling: many features or hypervectors become one hypervector that resembles each of them.
 
 use alloc::boxed::Box;
 use alloc::vec;
 
-use engrams_kernels::{BitCounters, Level};
+use engrams_kernels::{BitCounters, Level, mix64};
 
 use crate::{Dimension, Hypervector};
 
-/// Accumulates features and takes their majority.
+/// Accumulates features, or hypervectors, and takes their majority.
 ///
 /// Order and grouping do not matter; a feature added twice weighs twice. For a slice of features at
 /// hand, [`encode`](crate::encode) says it in one call.
@@ -46,15 +46,27 @@ impl Bundler {
         Dimension::from_words(self.recent.words())
     }
 
+    /// Adds a hypervector.
+    ///
+    /// For ties it counts as a hash of its words, so that a bundle of hypervectors need not equal the
+    /// bundle of the features they came from where exactly half agree.
+    ///
+    /// # Panics
+    ///
+    /// If the dimensions differ.
+    pub fn add(&mut self, hypervector: &Hypervector) {
+        assert_eq!(self.dimension(), hypervector.dimension(), "the bundle has another dimension");
+        self.make_room();
+        self.recent.add_words(hypervector.words());
+        let hash = hypervector.words().iter().fold(0, |hash, word| mix64(hash ^ *word));
+        self.parity ^= hash;
+    }
+
     /// Adds the hypervector of each feature.
     pub fn add_features(&mut self, features: &[u64]) {
         let mut rest = features;
         while !rest.is_empty() {
-            if self.recent.room() == 0 {
-                let bits = self.dimension().bits();
-                let earlier = self.earlier.get_or_insert_with(|| vec![0; bits].into_boxed_slice());
-                self.recent.flush(1, earlier);
-            }
+            self.make_room();
             let (now, later) = rest.split_at(rest.len().min(self.recent.room() as usize));
             self.recent.add(now);
             rest = later;
@@ -62,10 +74,18 @@ impl Bundler {
         self.parity = features.iter().fold(self.parity, |parity, feature| parity ^ feature);
     }
 
-    /// The majority: each bit as most of the features have it.
+    fn make_room(&mut self) {
+        if self.recent.room() == 0 {
+            let bits = self.dimension().bits();
+            let earlier = self.earlier.get_or_insert_with(|| vec![0; bits].into_boxed_slice());
+            self.recent.flush(1, earlier);
+        }
+    }
+
+    /// The majority: each bit as most of what was added has it.
     ///
-    /// Where exactly half have it set, the bit is that of the hypervector of the XOR of all features
-    /// added. A tie rule that did not depend on the content would add one and the same vector to every
+    /// Where exactly half have it set, the bit is that of the hypervector of the XOR of all features (and hashes
+    /// of hypervectors) added. A tie rule that did not depend on the content would add one and the same vector to every
     /// bundle and make unrelated bundles look alike. An empty bundle is all ties, of feature 0.
     #[must_use]
     pub fn majority(&self) -> Hypervector {
@@ -80,7 +100,7 @@ impl Bundler {
             Some(earlier) => {
                 let mut counters = earlier.clone();
                 self.recent.clone().flush(1, &mut counters);
-                threshold(&counters, tie)
+                threshold(&counters, &tie)
             }
         }
     }
@@ -93,16 +113,35 @@ impl Bundler {
     }
 }
 
+/// The majority of hypervectors: a set, or a multiset, of them, near each of its members.
+///
+/// How near is [`capacity::majority_similarity`](crate::capacity::majority_similarity); whether a hypervector is a
+/// member is asked with [`chance_threshold`](crate::capacity::chance_threshold). For features,
+/// [`encode`](crate::encode) is faster. Ties are a [`Bundler`]'s.
+///
+/// ```
+/// use engrams_core::{Dimension, Hypervector, bundle};
+/// let items: Vec<_> = (0..4).map(|i| Hypervector::from_feature(i, Dimension::RECALL)).collect();
+/// let set = bundle(Dimension::RECALL, &items[..3]);
+/// assert!(set.similarity(&items[1]) > 0.4 && set.similarity(&items[3]) < 0.15);
+/// ```
+///
+/// # Panics
+///
+/// If one has another dimension.
+#[must_use]
+pub fn bundle<'a>(
+    dimension: Dimension,
+    hypervectors: impl IntoIterator<Item = &'a Hypervector>,
+) -> Hypervector {
+    let mut bundler = Bundler::new(dimension);
+    hypervectors.into_iter().for_each(|hypervector| bundler.add(hypervector));
+    bundler.majority()
+}
+
 /// Bits set where counters are positive, clear where negative, and as in `tie` where zero.
-pub(crate) fn threshold(counters: &[i64], mut tie: Hypervector) -> Hypervector {
-    for (word, counters) in tie.words_mut().iter_mut().zip(counters.chunks_exact(64)) {
-        for (bit, counter) in counters.iter().enumerate() {
-            match counter.signum() {
-                1 => *word |= 1 << bit,
-                -1 => *word &= !(1 << bit),
-                _ => {}
-            }
-        }
-    }
-    tie
+pub(crate) fn threshold(counters: &[i64], tie: &Hypervector) -> Hypervector {
+    let mut bits = Hypervector::zero(tie.dimension());
+    Level::detect().threshold(counters, tie.words(), bits.words_mut());
+    bits
 }

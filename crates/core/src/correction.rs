@@ -36,11 +36,11 @@ impl<Id> Correction<Id> {
 /// nothing. Plain data; [`validate`](Self::validate) before use.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CorrectionPolicy {
-    /// The longest chain of bases under a chunk. Default 8, at least 1.
+    /// The longest chain of bases under a chunk. Default 12, at least 1.
     pub max_depth: u32,
-    /// The most bases of one chunk. Default 2, at least 1.
+    /// The most bases of one chunk. Default 4, at least 1.
     pub max_bases: usize,
-    /// The most distinct other chunks that reading one may need. Default 16, at least 1.
+    /// The most distinct other chunks that reading one may need. Default 24, at least 1.
     pub max_closure: usize,
     /// Against a base of depth 0, a delta must be shorter than this part of verbatim. Default 0.95, in
     /// (0, 1].
@@ -85,7 +85,7 @@ impl CorrectionPolicy {
 
 impl Default for CorrectionPolicy {
     fn default() -> Self {
-        Self { max_depth: 8, max_bases: 2, max_closure: 16, root_gain: 0.95, deep_gain: 0.6 }
+        Self { max_depth: 12, max_bases: 4, max_closure: 24, root_gain: 0.95, deep_gain: 0.6 }
     }
 }
 
@@ -100,9 +100,9 @@ mod tests {
         assert!(policy.accepts(94, 100, 0));
         assert!(!policy.accepts(95, 100, 0));
         assert!(!policy.accepts(94, 100, 1));
-        assert!(policy.accepts(59, 100, 7));
-        assert!(!policy.accepts(60, 100, 7));
-        assert!(!policy.accepts(1, 100, 8));
+        assert!(policy.accepts(59, 100, 11));
+        assert!(!policy.accepts(60, 100, 11));
+        assert!(!policy.accepts(1, 100, 12));
         assert!(!policy.accepts(0, 0, 0));
     }
 

@@ -107,9 +107,7 @@ impl Engram {
     /// If the dimensions differ.
     pub fn merge(&mut self, other: &Self) {
         self.assert_same_dimension(other);
-        for (counter, other) in self.counters.iter_mut().zip(&other.counters) {
-            *counter = counter.wrapping_add(*other);
-        }
+        Level::detect().add_counters(&mut self.counters, &other.counters);
         self.count = self.count.wrapping_add(other.count);
         self.parity ^= other.parity;
     }
@@ -121,9 +119,7 @@ impl Engram {
     /// If the dimensions differ.
     pub fn subtract(&mut self, other: &Self) {
         self.assert_same_dimension(other);
-        for (counter, other) in self.counters.iter_mut().zip(&other.counters) {
-            *counter = counter.wrapping_sub(*other);
-        }
+        Level::detect().subtract_counters(&mut self.counters, &other.counters);
         self.count = self.count.wrapping_sub(other.count);
         self.parity ^= other.parity;
     }
@@ -180,7 +176,7 @@ impl Engram {
     /// by the XOR of all features. For added features it equals [`encode`](crate::encode) of them.
     #[must_use]
     pub fn majority(&self) -> Hypervector {
-        threshold(&self.counters, Hypervector::from_feature(self.parity, self.dimension()))
+        threshold(&self.counters, &Hypervector::from_feature(self.parity, self.dimension()))
     }
 
     /// Packs the engram, each counter as wide as the widest needs. FROZEN FORMAT.

@@ -165,3 +165,124 @@ impl fmt::Display for CorrectionPolicyError {
 }
 
 impl core::error::Error for CorrectionPolicyError {}
+
+/// A [`Reversible`](crate::Reversible) encoding that does not work, or bytes that are not a correction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ReversibleError {
+    /// The dimension is not 1, 3, .. 15 times a power of two from 256.
+    Dimension {
+        /// The refused width.
+        bits: usize,
+    },
+    /// The length of a piece is not from 1 to 4,096 bytes.
+    PieceLen {
+        /// The refused length.
+        bytes: usize,
+    },
+    /// A rate of flipped bits is not from 0.0 to 0.5.
+    Rate {
+        /// The refused rate.
+        rate: f64,
+    },
+    /// The widest hypervector is too narrow for pieces of that length.
+    TooNarrow {
+        /// The length of a piece, in bytes.
+        piece_len: usize,
+    },
+    /// A correction changes a byte that is not there.
+    Position {
+        /// The position, from 0.
+        position: u64,
+        /// The length of the piece, in bytes.
+        piece_len: usize,
+    },
+    /// The bytes of a correction end within a change, or have a number longer than it needs to be.
+    Encoding {
+        /// Where the change begins.
+        offset: usize,
+    },
+}
+
+impl fmt::Display for ReversibleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dimension { bits } => {
+                write!(
+                    f,
+                    "dimension of {bits} bits is not an odd number up to 15 times a power of two from 256"
+                )
+            }
+            Self::PieceLen { bytes } => write!(f, "piece of {bytes} bytes is not within 1..=4096"),
+            Self::Rate { rate } => write!(f, "rate of flipped bits of {rate} is not within 0.0..=0.5"),
+            Self::TooNarrow { piece_len } => {
+                write!(f, "65536 bits are too narrow for pieces of {piece_len} bytes: shorten them")
+            }
+            Self::Position { position, piece_len } => {
+                write!(f, "correction changes byte {position} of a piece of {piece_len} bytes")
+            }
+            Self::Encoding { offset } => write!(f, "correction has no valid change at offset {offset}"),
+        }
+    }
+}
+
+impl core::error::Error for ReversibleError {}
+
+/// Bytes that are not an [`ItemMemory`](crate::ItemMemory), or an item that cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ItemMemoryError {
+    /// There are fewer or more bytes than the header and the lengths ask for.
+    Length {
+        /// The number of bytes given.
+        bytes: usize,
+        /// The number of bytes needed up to where reading ended, at least.
+        needed: usize,
+    },
+    /// The first two bytes are not those of a format that this version knows.
+    Format {
+        /// The bytes found.
+        found: [u8; 2],
+    },
+    /// The dimension is not 1 to 1,024 words.
+    Dimension {
+        /// The number of words found.
+        words: u16,
+    },
+    /// The index has more tables than the dimension allows.
+    Tables {
+        /// The number of tables found.
+        tables: u32,
+    },
+    /// An id is not above the one before it or not below the next to be given, or that is above 2^63.
+    Id {
+        /// The id found.
+        id: u64,
+    },
+    /// A label is too long to be written.
+    Label {
+        /// The id of the item.
+        id: u64,
+    },
+}
+
+impl fmt::Display for ItemMemoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length { bytes, needed } => {
+                write!(f, "item memory has {bytes} bytes where {needed} are needed")
+            }
+            Self::Format { found: [format, zero] } => {
+                write!(f, "item memory format {format} with {zero} is unknown")
+            }
+            Self::Dimension { words } => write!(f, "item memory of {words} words is not within 1..=1024"),
+            Self::Tables { tables } => {
+                write!(f, "item memory index of {tables} tables has fewer than 16 bits for each")
+            }
+            Self::Id { id } => write!(f, "item memory has id {id} out of order"),
+            Self::Label { id } => write!(f, "label of item {id} is not below 4 GiB"),
+        }
+    }
+}
+
+impl core::error::Error for ItemMemoryError {}

@@ -1,18 +1,19 @@
 //! Features: hashes of sampled windows, by which content is recognised wherever it moves.
 //!
-//! The rule, FROZEN FORMAT. Let `h` be the gear state after the byte at position `i` of a string, and
-//! `i >= 31`, so that the window of 32 bytes lies in the string. There is a *raw match* at `i` if the top
-//! 6 bits of `h` are zero (1 position in 64). A raw match is *selected* if none of the 16 positions before
-//! it is a raw match of the same string. The feature is `mix64(h)`.
+//! The rule, FROZEN FORMAT. There is a *raw match* at position `i` of a string if `i >= 31`, so that the window of
+//! 32 bytes up to `i` lies in the string, and the 16-bit gear hash of its last 16 bytes is below 2^10 (1 position in
+//! 64). A raw match is *selected* if none of the 16 positions before it is a raw match of the same string. The
+//! feature is a strong hash of the window ([`Gear`]).
 //!
 //! So whether there is a feature at `i`, and which, depends on the 48 bytes up to `i` and on where the
 //! string starts; constant data and data of a period up to 16 has at most one feature.
 
 use alloc::vec::Vec;
 
-use engrams_kernels::mix64;
+use engrams_kernels::Level;
 
 use crate::Gear;
+use crate::sampler::{NO_CUT, Sampler};
 
 /// Bytes that a feature is a hash of.
 pub const SHINGLE_BYTES: usize = 32;
@@ -23,12 +24,6 @@ pub const SEAM_BYTES: usize = SHINGLE_BYTES - 1 + QUIET;
 
 /// Positions before a raw match that must have none.
 const QUIET: usize = 16;
-
-/// The gear state is below this at a raw match: its top 6 bits are zero.
-const RAW_BELOW: u64 = 1 << 58;
-
-/// A limit for [`Sampler::run`] that asks for no cut.
-pub(crate) const NO_CUT: u64 = 0;
 
 /// Whether a feature is one of those that recall vectors and engrams are made of: every second one
 /// (1 position in 128), by the lowest bit of the feature. All of them are for search.
@@ -46,7 +41,7 @@ pub const fn is_recall(feature: u64) -> bool {
 /// another too closely.
 pub fn features_of(bytes: &[u8], out: &mut Vec<u64>) {
     let mut sampler = Sampler::new();
-    sampler.run(&Gear::FROZEN, bytes, NO_CUT);
+    sampler.run(&Gear::FROZEN, bytes, |_| NO_CUT);
     sampler.finish(out);
 }
 
@@ -123,130 +118,43 @@ pub fn seam(a: &[u8], b: &[u8]) -> Seam {
     let a = &a[a.len().saturating_sub(SEAM_BYTES)..];
     let b = &b[..b.len().min(SEAM_BYTES)];
     let mut seam = Seam { added: [0; 2], added_len: 0, removed: None };
-    // The end of `a` alone, and from there on `ab` beside `b`.
-    let (mut joined, mut alone) = (Position::new(), Position::new());
-    for byte in a {
-        joined.next(&gear, *byte);
+    let mut joined = [0; 2 * SEAM_BYTES];
+    let joined = &mut joined[..a.len() + b.len()];
+    joined[..a.len()].copy_from_slice(a);
+    joined[a.len()..].copy_from_slice(b);
+    // At most 63 windows, and so at most one word: bit i stands for the window that begins at byte i.
+    let mut raw = [0];
+    let Some(windows) = joined.get(SHINGLE_BYTES / 2..).filter(|_| joined.len() >= SHINGLE_BYTES) else {
+        return seam;
+    };
+    Level::detect().gear_matches(gear.nibbles(), windows, &mut raw);
+    // Windows that end in `b`, and those that lie in it.
+    let ends = u64::MAX << a.len().saturating_sub(SHINGLE_BYTES - 1);
+    let within = u64::MAX << a.len();
+    let (together, alone) = (select(raw[0], 0) & ends, select(raw[0] & within, 0));
+    let feature = |bits: u64| {
+        let start = if bits == 0 { return None } else { bits.trailing_zeros() as usize };
+        joined.get(start..)?.first_chunk().map(|window| gear.feature(window))
+    };
+    let mut added = together & !alone;
+    while let Some(feature) = feature(added).filter(|_| seam.added_len < 2) {
+        seam.added[seam.added_len] = feature;
+        seam.added_len += 1;
+        added &= added - 1;
     }
-    for byte in b {
-        match (joined.next(&gear, *byte), alone.next(&gear, *byte)) {
-            (Some(feature), None) => {
-                seam.added[seam.added_len] = feature;
-                seam.added_len += 1;
-            }
-            (None, Some(feature)) => seam.removed = Some(feature),
-            // Selected in both: the windows are the same, and so is the feature.
-            _ => {}
-        }
-    }
+    seam.removed = feature(alone & !together);
     seam
 }
 
-/// The rule, one byte at a time.
-struct Position {
-    hash: u64,
-    len: usize,
-    quiet_until: usize,
-}
-
-impl Position {
-    fn new() -> Self {
-        Self { hash: 0, len: 0, quiet_until: 0 }
-    }
-
-    /// Takes a byte and returns the feature selected there.
-    fn next(&mut self, gear: &Gear, byte: u8) -> Option<u64> {
-        let position = self.len;
-        self.len += 1;
-        self.hash = gear.roll(self.hash, byte);
-        if position + 1 < SHINGLE_BYTES || self.hash >= RAW_BELOW {
-            return None;
-        }
-        let selected = position >= self.quiet_until;
-        self.quiet_until = position + QUIET + 1;
-        selected.then(|| mix64(self.hash))
-    }
-}
-
-/// The rule over whole slices, with the features so far: the loop that every ingested byte goes through.
-#[derive(Clone, Debug)]
-pub(crate) struct Sampler {
-    hash: u64,
-    len: usize,
-    /// A raw match is selected if it makes the string longer than this.
-    quiet_until: usize,
-    features: Vec<u64>,
-}
-
-impl Sampler {
-    pub(crate) fn new() -> Self {
-        Self { hash: 0, len: 0, quiet_until: 0, features: Vec::new() }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Appends the features and starts anew, keeping the memory.
-    pub(crate) fn finish(&mut self, features: &mut Vec<u64>) {
-        features.append(&mut self.features);
-        self.hash = 0;
-        self.len = 0;
-        self.quiet_until = 0;
-    }
-
-    /// Takes bytes up to the first raw match whose state is below `cut_below`, and returns how many; `None`
-    /// if it took all of them.
-    pub(crate) fn run(&mut self, gear: &Gear, bytes: &[u8], cut_below: u64) -> Option<usize> {
-        // Positions whose window would start before the string.
-        let mut taken = (SHINGLE_BYTES - 1).saturating_sub(self.len).min(bytes.len());
-        for byte in &bytes[..taken] {
-            self.hash = gear.roll(self.hash, *byte);
-        }
-        self.len += taken;
-        while let Some(count) = self.next_raw_match(gear, &bytes[taken..]) {
-            taken += count;
-            if self.len > self.quiet_until {
-                self.features.push(mix64(self.hash));
-            }
-            self.quiet_until = self.len + QUIET;
-            if self.hash < cut_below {
-                return Some(taken);
-            }
-        }
-        None
-    }
-
-    /// Takes bytes up to and with the next raw match, and returns how many; or all, and returns `None`.
-    ///
-    /// One comparison for each byte, the loop unrolled by eight: 1.25 GB/s on a Zen 3 hyperthread at
-    /// 3.2 GHz. Tried there: recording matches without branches 0.85, four independent lanes 1.05, two 1.4.
-    #[inline(always)]
-    fn next_raw_match(&mut self, gear: &Gear, bytes: &[u8]) -> Option<usize> {
-        let mut hash = self.hash;
-        let (blocks, tail) = bytes.as_chunks::<8>();
-        for (index, block) in blocks.iter().enumerate() {
-            for (offset, byte) in block.iter().enumerate() {
-                hash = gear.roll(hash, *byte);
-                if hash < RAW_BELOW {
-                    return Some(self.take(index * 8 + offset + 1, hash));
-                }
-            }
-        }
-        for (offset, byte) in tail.iter().enumerate() {
-            hash = gear.roll(hash, *byte);
-            if hash < RAW_BELOW {
-                return Some(self.take(blocks.len() * 8 + offset + 1, hash));
-            }
-        }
-        self.take(bytes.len(), hash);
-        None
-    }
-
-    #[inline(always)]
-    fn take(&mut self, count: usize, hash: u64) -> usize {
-        self.len += count;
-        self.hash = hash;
-        count
-    }
+/// The selected ones of raw matches at 64 positions, by those at the 64 positions before.
+#[inline(always)]
+pub(crate) fn select(raw: u64, before: u64) -> u64 {
+    // Positions 1 to 16 after a raw match.
+    let mut near = raw << 1;
+    near |= near << 1;
+    near |= near << 2;
+    near |= near << 4;
+    near |= near << 8;
+    let near_before = 0xFFFF_u64 >> before.leading_zeros().min(63);
+    raw & !(near | near_before)
 }

@@ -73,6 +73,18 @@ impl Hypervector {
         bound
     }
 
+    /// Undoes [`bind`](Self::bind): what was bound with `other`, or, from a bundle, something near it.
+    ///
+    /// The same operation, since XOR is its own inverse; the name says what is meant.
+    ///
+    /// # Panics
+    ///
+    /// If the dimensions differ.
+    #[must_use]
+    pub fn unbind(&self, other: &Self) -> Self {
+        self.bind(other)
+    }
+
     /// Permutes by rotation: bit `i` moves to bit `(i + steps) mod D`. Negative steps undo positive ones.
     ///
     /// Distances between hypervectors do not change, and a permuted hypervector is unlike itself, so

@@ -30,6 +30,10 @@
 //! # Ok::<(), engrams_core::ChunkParamsError>(())
 //! ```
 //!
+//! Those who bring their own encodings find the classical algebra here too: [`bundle`], [`Record`], [`sequence`],
+//! [`n_grams`], [`Levels`], the index of [`ItemMemory`], the formulas of [`capacity`], and [`Reversible`], whose
+//! hypervectors can be read back into bytes. `docs/algebra.md` in the repository is their page.
+//!
 //! A fixed-size vector does not *contain* the data: it answers "what resembles this, and how much",
 //! with the errors that [`Hypervector::similarity`] and [`Engram::standard_error`] state.
 #![no_std]
@@ -37,6 +41,7 @@
 extern crate alloc;
 
 mod bundle;
+pub mod capacity;
 mod chunk;
 mod correction;
 mod dimension;
@@ -46,15 +51,32 @@ mod error;
 mod feature;
 mod float;
 mod hypervector;
+mod level;
 mod memory;
+mod record;
+mod reversible;
+mod sampler;
+mod sequence;
 
-pub use bundle::Bundler;
+pub use bundle::{Bundler, bundle};
 pub use chunk::{ChunkParams, Chunking, Gear, Scanner};
 pub use correction::{Correction, CorrectionPolicy};
 pub use dimension::Dimension;
 pub use encode::encode;
 pub use engram::Engram;
-pub use error::{ChunkParamsError, CorrectionPolicyError, DimensionError, EngramError, HypervectorError};
+pub use error::{
+    ChunkParamsError, CorrectionPolicyError, DimensionError, EngramError, HypervectorError, ItemMemoryError,
+    ReversibleError,
+};
 pub use feature::{SEAM_BYTES, SHINGLE_BYTES, Seam, bottom_k, features_of, is_recall, seam};
 pub use hypervector::Hypervector;
-pub use memory::{ItemMemory, Recalled};
+pub use level::Levels;
+pub use memory::{ItemMemory, Reach, Recalled, Search};
+pub use record::Record;
+pub use reversible::{ByteCorrection, Reversible};
+pub use sequence::{item_at, n_gram, n_grams, sequence};
+
+/// The examples of the page for users compile and hold.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/algebra.md")]
+struct Algebra;

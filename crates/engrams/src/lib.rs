@@ -44,8 +44,9 @@ pub use engrams_core::{ChunkParams, Chunking, Engram, Hypervector};
 pub use engrams_store as store;
 pub use engrams_store::tree::{Attributes, Content, FileNode, Node, Timestamp, check_path};
 pub use engrams_store::{
-    Compression, Conflict, EngramStore, Entry, Error, ErrorKind, OpenOptions, Result, Stats, Tree,
-    VerifyOptions, VerifyProgress, VerifyReport, Version,
+    CollectOptions, CollectProgress, CollectStep, Collected, Compression, Conflict, DependentFile,
+    Dependents, EngramStore, Entry, Error, ErrorKind, Forget, ForgetPlan, Freeable, OpenOptions, Result,
+    Retention, Stats, Tag, Tree, VerifyOptions, VerifyProgress, VerifyReport, Version,
 };
 pub use ingest::{
     IngestOptions, StreamingIngester, StreamingIngesterBuilder, StreamingProgress, StreamingResult,

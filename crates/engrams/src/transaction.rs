@@ -1,11 +1,12 @@
 //! A transaction: many files, published as one version, or not at all.
 
 use std::io::{self, Read};
+use std::sync::{Arc, PoisonError};
 
 use engrams_store::tree::{Attributes, MAX_PATH_BYTES, Node};
 use engrams_store::{Draft, EngramStore, Entry, Error, Result, Tree, check_path};
 
-use crate::ingest::{Cutter, Event, IngestOptions, Pipeline, StreamingProgress};
+use crate::ingest::{Cutter, Event, Group, IngestOptions, Pipeline, SharedHasher, StreamingProgress};
 
 /// Many files, published as one version, or not at all. Dropping it publishes nothing.
 ///
@@ -181,15 +182,22 @@ impl Transaction {
     /// Sends on what is complete.
     fn forward(&mut self) -> Result<()> {
         while let Some(group) = self.cutter.next_group() {
-            self.pipeline.send(group).inspect_err(|_| self.failed = true)?;
+            self.send(group)?;
         }
         Ok(())
+    }
+
+    fn send(&mut self, group: Group) -> Result<()> {
+        while let Some(decided) = self.pipeline.decided() {
+            self.cutter.recycle(decided);
+        }
+        self.pipeline.send(group).inspect_err(|_| self.failed = true)
     }
 
     fn cut(&mut self) -> Result<()> {
         self.forward()?;
         match self.cutter.force_cut() {
-            Some(group) => self.pipeline.send(group).inspect_err(|_| self.failed = true),
+            Some(group) => self.send(group),
             None => Ok(()),
         }
     }
@@ -229,7 +237,8 @@ impl Transaction {
             attributes: Some(attributes),
             held: Vec::new(),
             alone: false,
-            hasher: blake3::Hasher::new(),
+            hasher: SharedHasher::default(),
+            handed_over: false,
             size: 0,
         })
     }
@@ -242,10 +251,8 @@ impl Transaction {
     ) -> Result<bool, Trouble> {
         if file.attributes.is_none() {
             let len = self.cutter.read(reader).map_err(Trouble::Reader)?;
-            file.hasher.update(self.cutter.last(len));
-            file.size += len as u64;
-            self.pipeline.counts().read.add(len as u64);
-            self.forward().map_err(Trouble::Ours)?;
+            file.absorb(self.cutter.last(len));
+            self.flow(file, len).map_err(Trouble::Ours)?;
             return Ok(len > 0);
         }
         // Until it is known whether the file is cut by itself, its bytes wait here.
@@ -269,11 +276,9 @@ impl Transaction {
                 }
             } else {
                 let (now, later) = bytes.split_at(bytes.len().min(256 << 10));
-                file.hasher.update(now);
-                file.size += now.len() as u64;
-                self.pipeline.counts().read.add(now.len() as u64);
+                file.absorb(now);
                 self.cutter.append(now);
-                self.forward()?;
+                self.flow(file, now.len())?;
                 bytes = later;
             }
         }
@@ -288,11 +293,20 @@ impl Transaction {
         }
         self.cutter.event(Event::Begin { path: file.path.clone(), attributes: Box::new(attributes) });
         file.alone = alone;
-        file.hasher.update(&file.held);
-        file.size += file.held.len() as u64;
-        self.pipeline.counts().read.add(file.held.len() as u64);
-        self.cutter.append(&file.held);
-        file.held = Vec::new();
+        let held = std::mem::take(&mut file.held);
+        file.absorb(&held);
+        self.cutter.append(&held);
+        self.flow(file, held.len())
+    }
+
+    /// The file's next `len` bytes are in the stream, and hashed unless that is left to the worker.
+    fn flow(&mut self, file: &mut FileInHand, len: usize) -> Result<()> {
+        file.size += len as u64;
+        self.pipeline.counts().read.add(len as u64);
+        if file.size >= HAND_OVER_BYTES && !file.handed_over {
+            file.handed_over = true;
+            self.cutter.event(Event::Hash(Arc::clone(&file.hasher)));
+        }
         self.forward()
     }
 
@@ -300,10 +314,14 @@ impl Transaction {
     pub(crate) fn end_file(&mut self, mut file: FileInHand) -> Result<FileSummary> {
         self.check()?;
         self.release(&mut file, false)?;
-        let hash = *file.hasher.finalize().as_bytes();
         if file.alone {
             self.cut()?;
         }
+        if file.handed_over {
+            self.cutter.event(Event::Hashed);
+            self.sync()?;
+        }
+        let hash = *file.hasher.lock().unwrap_or_else(PoisonError::into_inner).finalize().as_bytes();
         self.cutter.event(Event::End { hash });
         self.forward()?;
         let summary = FileSummary { size: file.size, hash };
@@ -351,7 +369,8 @@ impl Transaction {
         self.check()?;
         self.cut()?;
         let group = self.cutter.take();
-        self.pipeline.send(group).and_then(|()| self.pipeline.sync()).inspect_err(|_| self.failed = true)
+        self.send(group)?;
+        self.pipeline.sync().inspect_err(|_| self.failed = true)
     }
 
     /// Publishes everything as one version. Once it returns, power loss changes nothing.
@@ -384,7 +403,9 @@ pub(crate) struct FileInHand {
     attributes: Option<Attributes>,
     held: Vec<u8>,
     alone: bool,
-    hasher: blake3::Hasher,
+    hasher: SharedHasher,
+    /// The worker hashes what comes.
+    handed_over: bool,
     size: u64,
 }
 
@@ -393,4 +414,14 @@ impl FileInHand {
     pub(crate) fn len(&self) -> u64 {
         self.size + self.held.len() as u64
     }
+
+    fn absorb(&mut self, bytes: &[u8]) {
+        if !self.handed_over {
+            self.hasher.lock().unwrap_or_else(PoisonError::into_inner).update(bytes);
+        }
+    }
 }
+
+/// A file this long is hashed by the worker from here on, whose threads then share the work evenly with the caller's.
+/// Its end waits for the worker, which smaller files should not.
+const HAND_OVER_BYTES: u64 = 32 << 20;

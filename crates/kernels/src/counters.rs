@@ -91,6 +91,27 @@ impl<B: AsRef<[u64]> + AsMut<[u64]>> BitCounters<B> {
         self.level.add_features(columns_mut(self.planes.as_mut()), features, used);
     }
 
+    /// Counts the bits of a hypervector that is at hand, as a feature's after expansion.
+    ///
+    /// # Panics
+    ///
+    /// If there are not [`words`](Self::words) words, or no [`room`](Self::room).
+    pub fn add_words(&mut self, words: &[u64]) {
+        assert_eq!(words.len(), self.words, "hypervectors must have as many words as the counters");
+        assert!(self.room() > 0, "no room where {MAX_COUNT} fit: flush first");
+        self.count += 1;
+        let used = self.used_planes();
+        for (column, words) in columns_mut(self.planes.as_mut()).iter_mut().zip(words.chunks(LANES)) {
+            let mut carry = [0; LANES];
+            carry[..words.len()].copy_from_slice(words);
+            for plane in &mut column[..used] {
+                for (sum, carry) in plane.iter_mut().zip(&mut carry) {
+                    (*sum, *carry) = (*sum ^ *carry, *sum & *carry);
+                }
+            }
+        }
+    }
+
     /// Writes the majority: a bit is set when more than half of the features have it, clear when fewer
     /// than half do, and taken from `tie` when exactly half do (all of them, when nothing was added).
     ///

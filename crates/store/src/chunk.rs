@@ -3,21 +3,33 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 
-use crate::buffer::{CAPACITY_STEP, buffer};
+use crate::cache::PlainCache;
+use crate::codec::Decoders;
 use crate::format::{Head, Superblock, id_key};
-use crate::{Backend, Error, Result, Space, codec};
+use crate::{Backend, Error, ErrorKind, Result, Space};
 
 /// Plain bytes of a chunk, shared with the cache.
 #[derive(Debug, Clone)]
 pub struct Plain(Arc<Vec<u8>>);
 
 impl Plain {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+        Self(Arc::new(bytes))
+    }
+
+    /// Its buffer, emptied, unless others read it.
+    pub(crate) fn into_buffer(self) -> Option<Vec<u8>> {
+        let mut bytes = Arc::try_unwrap(self.0).ok()?;
+        bytes.clear();
+        Some(bytes)
+    }
+
     /// Bytes of memory it holds.
-    fn footprint(&self) -> usize {
+    pub(crate) fn footprint(&self) -> usize {
         self.0.capacity()
     }
 }
@@ -30,59 +42,89 @@ impl Deref for Plain {
     }
 }
 
-/// Reads chunks of a backend, with a bounded cache of heads and of plain bytes.
+/// Reads chunks of a backend, with a bounded cache of heads and of plain bytes. Any number of threads may read at once;
+/// none decodes what another one is decoding.
 pub(crate) struct ChunkReader {
     backend: Arc<dyn Backend>,
     max_closure: usize,
     max_depth: u8,
+    decoders: Decoders,
     cache: Mutex<Cache>,
 }
 
 struct Cache {
     heads: LruCache<u64, Arc<Head>>,
-    plain: LruCache<u64, Plain>,
-    plain_bytes: usize,
-    plain_budget: usize,
-    /// Buffers of chunks that were dropped, for the next ones: what is never freed leaves no gaps.
-    spare: Vec<Vec<u8>>,
+    plain: PlainCache,
+    /// Counts changes of stored heads: a head read before one must not be kept after it.
+    changes: u64,
+    /// Chunks that a thread is decoding.
+    running: HashMap<u64, Arc<Running>>,
 }
 
-/// Spare buffers kept: about 3 MiB.
-const SPARE_BUFFERS: usize = 32;
+/// While chunks are re-based, one that comes after them may need this many times the chunks that the store allows
+/// (docs/decisions/0019).
+const REBASED_REACH: usize = 4;
 
-impl Cache {
-    fn insert(&mut self, id: u64, plain: Plain) {
-        self.plain_bytes += plain.footprint();
-        if let Some((_, old)) = self.plain.push(id, plain) {
-            self.dropped(old);
+/// A chunk that a thread is decoding, for others to wait for.
+#[derive(Default)]
+struct Running {
+    outcome: Mutex<Option<Outcome>>,
+    decided: Condvar,
+}
+
+#[derive(Clone)]
+enum Outcome {
+    Decoded(Plain),
+    /// Whoever waited tries for itself: then each gets an error of its own.
+    Failed,
+}
+
+impl Running {
+    fn wait(&self) -> Outcome {
+        let mut outcome = lock(&self.outcome);
+        loop {
+            match &*outcome {
+                Some(decided) => return decided.clone(),
+                None => outcome = self.decided.wait(outcome).unwrap_or_else(PoisonError::into_inner),
+            }
         }
-        self.shrink_to(self.plain_budget);
     }
+}
 
-    fn shrink_to(&mut self, bytes: usize) {
-        while self.plain_bytes > bytes {
-            let Some((_, old)) = self.plain.pop_lru() else { break };
-            self.dropped(old);
+/// The right, and the duty, to decode a chunk; dropped without [`done`](Self::done), the chunk has failed.
+struct Claim<'r> {
+    reader: &'r ChunkReader,
+    id: u64,
+    running: Arc<Running>,
+}
+
+impl Claim<'_> {
+    fn done(self, plain: &Plain) {
+        self.reader.cache().plain.insert(self.id, plain.clone());
+        *lock(&self.running.outcome) = Some(Outcome::Decoded(plain.clone()));
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.reader.cache().running.remove(&self.id);
+        // Nobody can begin to wait any more; often nobody has.
+        if Arc::strong_count(&self.running) > 1 {
+            lock(&self.running.outcome).get_or_insert(Outcome::Failed);
+            self.running.decided.notify_all();
         }
     }
+}
 
-    fn dropped(&mut self, plain: Plain) {
-        self.plain_bytes -= plain.footprint();
-        if self.spare.len() < SPARE_BUFFERS
-            && let Ok(mut bytes) = Arc::try_unwrap(plain.0)
-        {
-            bytes.clear();
-            self.spare.push(bytes);
-        }
-    }
+/// How to come by a chunk's bytes.
+enum Way<'r> {
+    Cached(Plain),
+    Wait(Arc<Running>),
+    Decode(Claim<'r>),
+}
 
-    /// A buffer for `len` bytes: the smallest spare one that fits and is not far too large.
-    fn buffer(&mut self, len: usize) -> Vec<u8> {
-        let fits = |bytes: &&(usize, usize)| (len..=2 * len + CAPACITY_STEP).contains(&bytes.1);
-        let sizes: Vec<(usize, usize)> = self.spare.iter().map(Vec::capacity).enumerate().collect();
-        let best = sizes.iter().filter(fits).min_by_key(|(_, capacity)| *capacity);
-        best.map_or_else(|| buffer(len), |&(at, _)| self.spare.swap_remove(at))
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Heads kept in memory. Few: small things that outlive the chunks beside them keep their memory from being used
@@ -95,18 +137,18 @@ impl ChunkReader {
             backend,
             max_closure: usize::from(superblock.max_closure),
             max_depth: superblock.max_depth,
+            decoders: Decoders::default(),
             cache: Mutex::new(Cache {
                 heads: LruCache::new(CACHED_HEADS),
-                plain: LruCache::unbounded(),
-                plain_bytes: 0,
-                plain_budget: cache_bytes,
-                spare: Vec::new(),
+                plain: PlainCache::new(cache_bytes),
+                changes: 0,
+                running: HashMap::new(),
             }),
         }
     }
 
     fn cache(&self) -> MutexGuard<'_, Cache> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.cache)
     }
 
     /// The head of chunk `id`.
@@ -119,9 +161,18 @@ impl ChunkReader {
         if let Some(head) = self.cache().heads.get(&id) {
             return Ok(Some(Arc::clone(head)));
         }
+        self.stored_head(id)
+    }
+
+    /// The head of chunk `id` as it is stored now.
+    fn stored_head(&self, id: u64) -> Result<Option<Arc<Head>>> {
+        let changes = self.cache().changes;
         let Some(record) = self.backend.get(Space::Head, &id_key(id))? else { return Ok(None) };
         let head = Arc::new(Head::decode(id, &record, Superblock::MAX_CHUNK_BYTES)?);
-        self.keep_head(id, Arc::clone(&head));
+        let mut cache = self.cache();
+        if cache.changes == changes {
+            cache.heads.put(id, Arc::clone(&head));
+        }
         Ok(Some(head))
     }
 
@@ -133,34 +184,91 @@ impl ChunkReader {
 
     /// Adds to `into` the chunks that decoding `id` touches, itself not counted; `into` may hold `id` at most.
     pub(crate) fn closure(&self, id: u64, into: &mut Vec<u64>) -> Result<()> {
+        self.closure_within(self.max_closure, id, into)
+    }
+
+    /// The same, also where re-basing was interrupted.
+    pub(crate) fn wide_closure(&self, id: u64, into: &mut Vec<u64>) -> Result<()> {
+        self.closure_within(self.reach(), id, into)
+    }
+
+    /// Most chunks that decoding one may touch while others are re-based.
+    pub(crate) fn reach(&self) -> usize {
+        REBASED_REACH * self.max_closure
+    }
+
+    fn closure_within(&self, limit: usize, id: u64, into: &mut Vec<u64>) -> Result<()> {
         for &base in &self.head(id)?.bases {
             if !into.contains(&base) {
-                if into.len() > self.max_closure {
+                if into.len() > limit {
                     return Err(Error::corrupt(format!(
                         "chunk {id} needs more chunks than the store allows"
                     )));
                 }
                 into.push(base);
-                self.closure(base, into)?;
+                self.closure_within(limit, base, into)?;
             }
         }
         Ok(())
     }
 
-    /// Recursion is bounded by `depth`, work by `max_closure`, whatever the records say.
+    /// Recursion is bounded by `depth`, work by `max_closure`, whatever the records say. Whoever waits for a chunk is
+    /// decoding only greater ones, so that no two wait for each other.
     fn rebuild(&self, id: u64, below: u64, depth: u8, decoded: &mut HashMap<u64, Plain>) -> Result<Plain> {
         if let Some(plain) = decoded.get(&id) {
             return Ok(plain.clone());
         }
-        if let Some(plain) = self.cached(id) {
-            return Ok(plain);
-        }
-        if id >= below || decoded.len() > self.max_closure {
+        if id >= below || decoded.len() > self.reach() {
             return Err(Error::corrupt(format!("chunk {id} is a base out of bounds")));
         }
-        let head = self.head(id)?;
-        let mut prefix = Vec::new();
-        let mut only = None;
+        loop {
+            match self.way(id) {
+                Way::Cached(plain) => return Ok(plain),
+                Way::Wait(running) => match running.wait() {
+                    Outcome::Decoded(plain) => return Ok(plain),
+                    Outcome::Failed => {}
+                },
+                Way::Decode(claim) => {
+                    let plain = self.read(id, depth, decoded)?;
+                    decoded.insert(id, plain.clone());
+                    claim.done(&plain);
+                    return Ok(plain);
+                }
+            }
+        }
+    }
+
+    fn way(&self, id: u64) -> Way<'_> {
+        let mut cache = self.cache();
+        if let Some(plain) = cache.plain.get(id) {
+            return Way::Cached(plain);
+        }
+        if let Some(running) = cache.running.get(&id) {
+            return Way::Wait(Arc::clone(running));
+        }
+        let running = Arc::<Running>::default();
+        cache.running.insert(id, Arc::clone(&running));
+        drop(cache);
+        Way::Decode(Claim { reader: self, id, running })
+    }
+
+    /// Reads and decodes chunk `id`, after its bases.
+    fn read(&self, id: u64, depth: u8, decoded: &mut HashMap<u64, Plain>) -> Result<Plain> {
+        let mut head = self.head(id)?;
+        loop {
+            match self.correct(id, &head, depth, decoded) {
+                // A collection may have coded it anew, and removed its old bases, since its head was read.
+                Err(error) if error.kind() == ErrorKind::Corrupt => match self.stored_head(id)? {
+                    Some(now) if *now != *head => head = now,
+                    _ => return Err(error),
+                },
+                other => return other,
+            }
+        }
+    }
+
+    fn correct(&self, id: u64, head: &Head, depth: u8, decoded: &mut HashMap<u64, Plain>) -> Result<Plain> {
+        let mut bases = Vec::with_capacity(head.bases.len());
         for &base in &head.bases {
             let depth = depth.checked_sub(1).ok_or_else(|| {
                 Error::corrupt(format!("chunk {id} is corrected more often than the store allows"))
@@ -168,22 +276,18 @@ impl ChunkReader {
             let plain = self
                 .rebuild(base, id, depth, decoded)
                 .map_err(|e| e.within(format_args!("base of chunk {id}")))?;
-            if head.bases.len() == 1 { only = Some(plain) } else { prefix.extend_from_slice(&plain) }
+            bases.push(plain);
         }
+        let bases: Vec<&[u8]> = bases.iter().map(|base| &**base).collect();
         let payload = self
             .backend
             .get(Space::Payload, &id_key(id))?
             .ok_or_else(|| Error::corrupt(format!("chunk {id} has no payload")))?;
-        let plain = Self::decode(id, &head, &payload, only.as_deref().unwrap_or(&prefix))?;
-        decoded.insert(id, plain.clone());
-        self.keep(id, &plain);
-        Ok(plain)
-    }
-
-    fn decode(id: u64, head: &Head, payload: &[u8], prefix: &[u8]) -> Result<Plain> {
         let damaged = |why: &str| Error::corrupt(format!("chunk {id}: {why}"));
-        let plain = codec::decode(head.coding, payload, prefix, head.len as usize).map_err(|e| {
-            damaged(if Head::check_of(payload) == head.payload_check {
+        let len = head.len as usize;
+        let buffer = self.cache().plain.buffer(len);
+        let plain = self.decoders.decode(head.coding, &payload, &bases, len, buffer).map_err(|e| {
+            damaged(if Head::check_of(&payload) == head.payload_check {
                 "its payload does not decode"
             } else {
                 "its payload is damaged"
@@ -193,29 +297,35 @@ impl ChunkReader {
         if *blake3::hash(&plain).as_bytes() != head.name {
             return Err(damaged("its bytes do not match its name"));
         }
-        Ok(Plain(Arc::new(plain)))
-    }
-
-    fn cached(&self, id: u64) -> Option<Plain> {
-        self.cache().plain.get(&id).cloned()
-    }
-
-    /// Puts known good bytes into the cache.
-    fn keep(&self, id: u64, plain: &Plain) {
-        self.cache().insert(id, plain.clone());
+        Ok(Plain::new(plain))
     }
 
     /// Puts a copy of known good bytes into the cache.
     pub(crate) fn keep_copy(&self, id: u64, bytes: &[u8]) {
         let mut cache = self.cache();
-        let room = cache.plain_budget.saturating_sub(bytes.len());
-        cache.shrink_to(room);
-        let mut copy = cache.buffer(bytes.len());
+        let mut copy = cache.plain.buffer(bytes.len());
         copy.extend_from_slice(bytes);
-        cache.insert(id, Plain(Arc::new(copy)));
+        cache.plain.insert(id, Plain::new(copy));
     }
 
     pub(crate) fn keep_head(&self, id: u64, head: Arc<Head>) {
         self.cache().heads.put(id, head);
+    }
+
+    /// The head of chunk `id` was written anew.
+    pub(crate) fn replace_head(&self, id: u64, head: Arc<Head>) {
+        let mut cache = self.cache();
+        cache.changes += 1;
+        cache.heads.put(id, head);
+    }
+
+    /// These chunks are no longer stored.
+    pub(crate) fn remove(&self, ids: &[u64]) {
+        let mut cache = self.cache();
+        cache.changes += 1;
+        for id in ids {
+            cache.heads.pop(id);
+            cache.plain.remove(*id);
+        }
     }
 }

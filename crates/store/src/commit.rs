@@ -5,10 +5,12 @@ use std::sync::Arc;
 use engrams_core::{Dimension, Engram};
 
 use crate::format::{MAX_MESSAGE_BYTES, Version, id_key};
+use crate::pin::Reuse;
 use crate::store::{EngramStore, HEAD_KEY, Inner, head_record};
 use crate::trace::{FileTally, Traces};
 use crate::tree::{
-    Changes, EachChange, Entry, Merge, Timestamp, Tree, TreeRoot, after, apply, check_path, difference, merge,
+    Changes, EachChange, Entry, FileNode, Merge, Timestamp, Tree, TreeRoot, after, apply, check_path,
+    difference, merge,
 };
 use crate::{Batch, Conflict, Durability, Error, ErrorKind, Result, Space};
 
@@ -27,6 +29,7 @@ pub struct Draft {
     recount: bool,
     /// Paths with the versions they must still have when this is committed.
     expected: Vec<(Vec<u8>, Option<u64>)>,
+    reuse: Reuse,
 }
 
 /// Changes kept in memory before they are staged as pages.
@@ -38,8 +41,12 @@ impl EngramStore {
     /// # Errors
     /// None today; a shared backend may fail.
     pub fn draft(&self) -> Result<Draft> {
-        let base = self.head()?;
-        let base_tree = self.tree_of(base.as_ref());
+        let (base, base_tree) = {
+            let head = self.0.head();
+            (head.clone(), self.tree_of(head.as_ref()))
+        };
+        let chunks_from = self.0.ids().next;
+        let reuse = self.0.pins.draft(chunks_from, self.0.pages.next());
         Ok(Draft {
             store: Arc::clone(&self.0),
             provisional: base.as_ref().map_or(0, |base| base.number) + 1,
@@ -50,11 +57,18 @@ impl EngramStore {
             engram: Engram::new(Dimension::ENGRAM),
             recount: false,
             expected: Vec::new(),
+            reuse,
         })
     }
 }
 
 impl Draft {
+    /// What it uses again of older chunks, for [`EngramStore::staging`].
+    #[must_use]
+    pub fn reuse(&self) -> &Reuse {
+        &self.reuse
+    }
+
     /// The version it changes.
     #[must_use]
     pub fn base(&self) -> Option<&Version> {
@@ -140,7 +154,7 @@ impl Draft {
     ///
     /// # Errors
     /// `Invalid` when the path is not allowed or not the entry's, or an attribute is out of its range; `Corrupt` or
-    /// `Io` when changes so far can't be staged.
+    /// `Io` when changes so far can't be staged; `NotFound` when the content was collected since the entry was read.
     pub fn set(&mut self, path: Vec<u8>, entry: Option<Entry>) -> Result<()> {
         check_path(&path)?;
         if let Some(entry) = &entry {
@@ -151,9 +165,27 @@ impl Draft {
                     path.escape_ascii()
                 )));
             }
+            if let Some(file) = entry.file() {
+                self.keep_content(&path, file)?;
+            }
         }
         self.changes.entries.insert(path, entry);
         if self.changes.entries.len() >= CHANGES_IN_MEMORY { self.settle() } else { Ok(()) }
+    }
+
+    /// Keeps a content from collection. That of the base is kept with it.
+    fn keep_content(&self, path: &[u8], file: &FileNode) -> Result<()> {
+        let base = self.base_tree.get(path)?;
+        if base.as_ref().and_then(Entry::file).is_some_and(|base| base.content == file.content) {
+            return Ok(());
+        }
+        let store = &self.store;
+        let kept = self.reuse.content(
+            &file.content,
+            &mut |chunk| Ok(store.chunks.find_head(chunk)?.is_some()),
+            &mut |page| Ok(store.backend.get(Space::Page, &id_key(page))?.is_some()),
+        );
+        kept.map_err(|e| e.within(format_args!("`{}`", path.escape_ascii())))
     }
 
     /// The change of the root engram can't be told: it is counted anew from the files when this is committed.

@@ -420,6 +420,7 @@ fn flushing_changes_nothing_to_be_read(backend: &dyn Backend) {
     let before: Vec<_> = Space::ALL.map(|space| scan(&*snapshot(backend), space, KeyRange::default())).into();
     must(backend.flush(), "a flush succeeds");
     must(backend.flush(), "a flush with nothing to do succeeds");
+    must(backend.compact(), "a compaction succeeds");
     for (space, before) in Space::ALL.into_iter().zip(before) {
         same(scan(&*snapshot(backend), space, KeyRange::default()), before, "a flush changes no content");
         for key in &keys {
@@ -445,6 +446,7 @@ fn a_closed_backend_refuses_everything(backend: &dyn Backend) {
     batch.put(Space::Meta, *b"key", *b"later");
     refused(backend.write(batch, Durability::Durable), kind, "a closed backend refuses `write`");
     refused(backend.flush(), kind, "a closed backend refuses `flush`");
+    refused(backend.compact(), kind, "a closed backend refuses `compact`");
     refused(backend.stored_bytes(), kind, "a closed backend refuses `stored_bytes`");
 }
 
@@ -493,6 +495,7 @@ fn deletions_outlive_closing(mut open: impl FnMut() -> Box<dyn Backend>) {
         }
         must(backend.write(batch, Durability::Staged), "deletions are written");
     }
+    must(backend.compact(), "a compaction after deletions succeeds");
     must(backend.close(), "closing succeeds");
     drop(backend);
     let backend = open();

@@ -153,3 +153,15 @@ impl From<Error> for std::io::Error {
         Self::new(kind, error)
     }
 }
+
+/// `None` for what is damaged: where an index, a cache or a base is only a help, damage must not stop the work.
+///
+/// # Errors
+/// Every error but `Corrupt`.
+pub fn unless_corrupt<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -19,13 +19,13 @@ const CUT_MASK: u64 = 127;
 const MAX_LEVEL: u8 = 12;
 
 #[derive(Debug, Clone, Copy)]
-struct ListRef {
-    page: u64,
+pub(crate) struct ListRef {
+    pub(crate) page: u64,
     pieces: u64,
     bytes: u64,
 }
 
-enum ListPage {
+pub(crate) enum ListPage {
     Leaf(Vec<Piece>),
     Index { level: u8, refs: Vec<ListRef> },
 }
@@ -245,7 +245,7 @@ fn read(pages: &PageStore, id: u64, above: u8, bytes: u64) -> Result<ListPage> {
     if covered == bytes { Ok(page) } else { wrong("it does not cover its part of the file") }
 }
 
-fn decode(plain: &[u8]) -> Result<ListPage> {
+pub(crate) fn decode(plain: &[u8]) -> Result<ListPage> {
     let mut reader = Reader::new(plain, "list page");
     let level = reader.u8()?;
     if level > MAX_LEVEL {

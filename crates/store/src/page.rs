@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lru::LruCache;
 
 use crate::backend::KeyRange;
-use crate::codec::{self, Compression, Encoder};
+use crate::codec::{Compression, Decoders, Encoder};
 use crate::format::{Coding, MAX_ID, Reader, id_key, id_of_key, put_varint, seal, unseal};
-use crate::{Backend, Batch, Durability, Error, Result, Space};
+use crate::{Backend, Batch, Durability, Error, ErrorKind, Result, Space};
 
 /// Longest plain page, in bytes: bounds what a record can make a reader allocate.
 pub(crate) const MAX_PAGE_BYTES: usize = 8 << 20;
@@ -26,6 +26,7 @@ const CACHED_PAGES: NonZeroUsize = NonZeroUsize::new(512).expect("not zero");
 pub(crate) struct PageStore {
     backend: Arc<dyn Backend>,
     next: AtomicU64,
+    decoders: Decoders,
     cache: Mutex<LruCache<u64, Page>>,
 }
 
@@ -39,7 +40,13 @@ impl PageStore {
     /// Pages of `backend`; new ids come after every id staged so far, published or not.
     pub(crate) fn open(backend: Arc<dyn Backend>) -> Result<Self> {
         let next = next_id(&*backend, Space::Page)?;
-        Ok(Self { backend, next: AtomicU64::new(next), cache: Mutex::new(LruCache::new(CACHED_PAGES)) })
+        let cache = Mutex::new(LruCache::new(CACHED_PAGES));
+        Ok(Self { backend, next: AtomicU64::new(next), decoders: Decoders::default(), cache })
+    }
+
+    /// The next id.
+    pub(crate) fn next(&self) -> u64 {
+        self.next.load(Ordering::Relaxed)
     }
 
     /// The plain bytes of page `id`.
@@ -59,33 +66,30 @@ impl PageStore {
             }
             None => None,
         };
-        let mut out = Vec::new();
-        let depth = match &base {
-            Some((like, page)) => {
-                let coded = Encoder::new(PAGE_COMPRESSION)?.correction(plain, &page.plain)?;
-                out.push(page.depth + 1);
-                put_varint(&mut out, plain.len() as u64);
-                put_varint(&mut out, id - like);
-                out.extend_from_slice(&check(id, plain));
-                out.extend_from_slice(&coded);
-                page.depth + 1
-            }
-            None => {
-                let (coding, coded) = Encoder::new(PAGE_COMPRESSION)?.verbatim(plain)?;
-                out.push(0);
-                put_varint(&mut out, plain.len() as u64);
-                out.push(coding as u8);
-                out.extend_from_slice(&check(id, plain));
-                out.extend_from_slice(&coded);
-                0
-            }
-        };
+        let (record, depth) = encode(id, plain, base.as_ref().map(|(id, page)| (*id, page)))?;
         let mut batch = Batch::new();
         batch.expect(Space::Page, id_key(id), None);
-        batch.put(Space::Page, id_key(id), seal(Space::Page, &id_key(id), out));
+        batch.put(Space::Page, id_key(id), record);
         self.backend.write(batch, Durability::Staged)?;
         self.keep(id, Page { plain: plain.into(), depth });
         Ok(id)
+    }
+
+    /// Codes page `id`, whose plain bytes these are, anew, against page `base` where that helps.
+    pub(crate) fn recode(&self, id: u64, plain: &[u8], base: Option<u64>) -> Result<()> {
+        let base = match base {
+            Some(base) => Some((base, self.page(base, MAX_PAGE_DEPTH)?)),
+            None => None,
+        };
+        let mut batch = Batch::new();
+        batch.put(Space::Page, id_key(id), encode(id, plain, base.as_ref().map(|(id, page)| (*id, page)))?.0);
+        self.backend.write(batch, Durability::Staged)
+    }
+
+    /// These pages are no longer stored.
+    pub(crate) fn remove(&self, ids: &[u64]) {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.iter().for_each(|id| drop(cache.pop(id)));
     }
 
     fn keep(&self, id: u64, page: Page) {
@@ -106,12 +110,54 @@ impl PageStore {
     }
 
     fn read(&self, id: u64, allowed: u8) -> Result<Page> {
-        let record =
-            self.backend.get(Space::Page, &id_key(id))?.ok_or_else(|| Error::corrupt("it is missing"))?;
-        let mut reader = Reader::new(unseal(Space::Page, &id_key(id), &record)?, "page record");
+        let mut record = None;
+        loop {
+            let now = self.backend.get(Space::Page, &id_key(id))?;
+            let now = now.ok_or_else(|| Error::corrupt("it is missing"))?;
+            match self.decode(id, allowed, &now) {
+                // A collection may have coded it anew, and removed its old base, since its record was read.
+                Err(error) if error.kind() == ErrorKind::Corrupt && record.as_ref() != Some(&now) => {
+                    record = Some(now);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn decode(&self, id: u64, allowed: u8, record: &[u8]) -> Result<Page> {
+        let (header, coded) = Header::parse(id, record)?;
+        let prefix = match header.base {
+            None => None,
+            Some(base) => {
+                let left = allowed.checked_sub(1);
+                let left = left.ok_or_else(|| Error::corrupt("page record: it is corrected too often"))?;
+                Some(self.page(base, left)?.plain)
+            }
+        };
+        let (prefix, buffer) = (prefix.as_deref().unwrap_or(&[]), Vec::with_capacity(header.len));
+        let plain = self.decoders.decode(header.coding, coded, &[prefix], header.len, buffer)?;
+        if check(id, &plain) != header.check {
+            return Err(Error::corrupt("its bytes do not match its check"));
+        }
+        Ok(Page { plain: plain.into(), depth: header.depth })
+    }
+}
+
+/// What a page's record says before its coded bytes.
+struct Header {
+    depth: u8,
+    len: usize,
+    coding: Coding,
+    base: Option<u64>,
+    check: [u8; 8],
+}
+
+impl Header {
+    fn parse(id: u64, record: &[u8]) -> Result<(Self, &[u8])> {
+        let mut reader = Reader::new(unseal(Space::Page, &id_key(id), record)?, "page record");
         let depth = reader.u8()?;
         let len = reader.varint_up_to(MAX_PAGE_BYTES as u64)? as usize;
-        let (coding, prefix) = if depth == 0 {
+        let (coding, base) = if depth == 0 {
             let coding = match reader.u8()? {
                 0 => Coding::Raw,
                 2 => Coding::Zstd,
@@ -121,17 +167,39 @@ impl PageStore {
         } else {
             let back = reader.varint()?;
             let base = id.checked_sub(back).filter(|_| back > 0);
-            let base = base.ok_or_else(|| reader.error("its base is not older"))?;
-            let left = allowed.checked_sub(1).ok_or_else(|| reader.error("it is corrected too often"))?;
-            (Coding::Zstd, Some(self.page(base, left)?.plain))
+            (Coding::Zstd, Some(base.ok_or_else(|| reader.error("its base is not older"))?))
         };
-        let expected = reader.array::<8>()?;
-        let plain = codec::decode(coding, reader.rest(), prefix.as_deref().unwrap_or(&[]), len)?;
-        if check(id, &plain) != expected {
-            return Err(Error::corrupt("its bytes do not match its check"));
-        }
-        Ok(Page { plain: plain.into(), depth })
+        let check = reader.array::<8>()?;
+        Ok((Self { depth, len, coding, base, check }, reader.rest()))
     }
+}
+
+/// The page that the record of page `id` is coded against, if any.
+pub(crate) fn base_of(id: u64, record: &[u8]) -> Result<Option<u64>> {
+    let header = Header::parse(id, record).map_err(|e| e.within(format_args!("page {id}")))?;
+    Ok(header.0.base)
+}
+
+/// The record of a page, coded against `base` if there is one, and its depth.
+fn encode(id: u64, plain: &[u8], base: Option<(u64, &Page)>) -> Result<(Vec<u8>, u8)> {
+    let mut out = Vec::new();
+    let depth = base.map_or(0, |(_, page)| page.depth + 1);
+    out.push(depth);
+    put_varint(&mut out, plain.len() as u64);
+    let coded = match base {
+        Some((base, page)) => {
+            put_varint(&mut out, id - base);
+            Encoder::new(PAGE_COMPRESSION)?.correction(plain, &page.plain)?
+        }
+        None => {
+            let (coding, coded) = Encoder::new(PAGE_COMPRESSION)?.verbatim(plain)?;
+            out.push(coding as u8);
+            coded
+        }
+    };
+    out.extend_from_slice(&check(id, plain));
+    out.extend_from_slice(&coded);
+    Ok((seal(Space::Page, &id_key(id), out), depth))
 }
 
 /// First 8 bytes of BLAKE3 over the id and the plain bytes.

@@ -16,7 +16,7 @@ pub enum Space {
     Payload = b'c',
     /// Chunk name prefix to ids (deduplication). An index: can be rebuilt.
     Name = b'n',
-    /// Feature to recent chunk ids (recall). An index: can be rebuilt.
+    /// Features of chunks (recall), by ascending id of a record's first chunk. An index: can be rebuilt.
     Recall = b'r',
     /// What the file system said of a file when it was last read. A cache: can be dropped.
     Seen = b's',

@@ -7,8 +7,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard};
 
 use crate::format::{Head, id_key, put_varint};
+use crate::pin::Reuse;
+use crate::recall::{Entry, RECALL_FEATURES, RecallIndex};
 use crate::store::Inner;
-use crate::{Batch, Durability, ErrorKind, Reader, Result, Space, recall};
+use crate::{Batch, Durability, Error, ErrorKind, Reader, Result, Space, recall};
+
+/// Chunks recalled for one. More share too little to be a base, and each costs the reading of a head.
+pub const MOST_RECALLED: usize = 16;
 
 /// What the store keeps of ids: guarded by the staging lock.
 pub(crate) struct Ids {
@@ -17,15 +22,28 @@ pub(crate) struct Ids {
     /// Ids from here to `leftover_end` were staged by a process that never committed them.
     pub(crate) leftover_start: u64,
     pub(crate) leftover_end: u64,
+    /// The recall index, once it was asked.
+    pub(crate) recall: Option<RecallIndex>,
+}
+
+impl Ids {
+    /// The recall index, read from its records if it was not yet.
+    pub(crate) fn index(&mut self, store: &Inner) -> Result<&mut RecallIndex> {
+        match &mut self.recall {
+            Some(index) => Ok(index),
+            none => Ok(none.insert(RecallIndex::load(&*store.backend, store.recall_bytes)?)),
+        }
+    }
 }
 
 /// Exclusive use of the store's chunk ids, until dropped.
 pub struct Staging<'s> {
     store: &'s Inner,
     ids: MutexGuard<'s, Ids>,
+    reuse: Reuse,
     batch: Batch,
     names: HashMap<[u8; 32], u64>,
-    recall: HashMap<[u8; 5], Vec<u64>>,
+    entries: Vec<Entry>,
     /// For the caches, once they are written.
     staged: Vec<(u64, Head, &'s [u8])>,
 }
@@ -45,18 +63,19 @@ pub struct NewChunk<'p, 'f> {
 }
 
 impl<'s> Staging<'s> {
-    pub(crate) fn new(store: &'s Inner, ids: MutexGuard<'s, Ids>) -> Self {
+    pub(crate) fn new(store: &'s Inner, ids: MutexGuard<'s, Ids>, reuse: Reuse) -> Self {
         Self {
             store,
             ids,
+            reuse,
             batch: Batch::new(),
             names: HashMap::new(),
-            recall: HashMap::new(),
+            entries: Vec::new(),
             staged: Vec::new(),
         }
     }
 
-    /// For each name the id of the chunk that has it, if stored.
+    /// For each name the id of the chunk that has it, if stored and not condemned; it is kept while the draft lasts.
     ///
     /// # Errors
     /// `Io` or `Unavailable`.
@@ -72,7 +91,9 @@ impl<'s> Staging<'s> {
             match self.store.chunks.head(id) {
                 // A crash may have kept the entry of a leftover and lost what it points to.
                 Ok(head) if head.name == *name && (!leftover || self.store.chunks.plain(id).is_ok()) => {
-                    return Ok(Some(id));
+                    if self.reuse.chunk(id) {
+                        return Ok(Some(id));
+                    }
                 }
                 // A damaged chunk must not keep new bytes from being stored, under a new id.
                 Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
@@ -96,32 +117,34 @@ impl<'s> Staging<'s> {
         id
     }
 
-    /// For each list of features the ids of the chunks that had one of them most recently, without repetition, in
-    /// no useful order.
+    /// For each list of features the chunks that had one of them most recently: first those that share more of
+    /// them, then the younger ones; at most [`MOST_RECALLED`].
     ///
     /// # Errors
     /// `Io` or `Unavailable`.
-    pub fn recall(&self, features: &[&[u64]]) -> Result<Vec<Vec<u64>>> {
-        let keys: Vec<[u8; 5]> =
-            features.iter().flat_map(|list| list.iter().map(|&f| recall::key(f))).collect();
-        let borrowed: Vec<&[u8]> = keys.iter().map(<[u8; 5]>::as_slice).collect();
-        let mut found = self.store.backend.multi_get(Space::Recall, &borrowed)?.into_iter();
-        Ok(features
-            .iter()
-            .map(|list| {
-                let mut ids: Vec<u64> = found
-                    .by_ref()
-                    .take(list.len())
-                    .flatten()
-                    .flat_map(|value| recall::decode(&value))
-                    .collect();
-                ids.sort_unstable();
-                ids.dedup();
-                // An index entry may have outlived, in a crash, the chunk it names.
-                ids.retain(|&id| id < self.ids.next);
-                ids
-            })
-            .collect())
+    pub fn recall(&mut self, features: &[&[u64]]) -> Result<Vec<Vec<u64>>> {
+        let next = self.ids.next;
+        let index = self.ids.index(self.store)?;
+        // An entry may have outlived, in a crash, the chunk it names.
+        let usable = |id| id < next && !self.store.pins.is_condemned(id);
+        Ok(features.iter().map(|list| index.recent(list, usable, MOST_RECALLED)).collect())
+    }
+
+    /// The depth of a chunk with these bases, stored or put before.
+    ///
+    /// # Errors
+    /// `Corrupt` when a base's head is damaged or missing; `Io` or `Unavailable`.
+    pub fn depth_above(&self, bases: &[u64]) -> Result<u8> {
+        let mut depth = 0;
+        for &base in bases {
+            let below = match self.staged.iter().find(|(id, ..)| *id == base) {
+                Some((_, head, _)) => head.depth,
+                None => self.store.chunks.head(base)?.depth,
+            };
+            let above = below.checked_add(1);
+            depth = depth.max(above.ok_or_else(|| Error::corrupt("a chain of corrections is too long"))?);
+        }
+        Ok(depth)
     }
 
     /// Stages a chunk under the id it was assigned.
@@ -138,16 +161,8 @@ impl<'s> Staging<'s> {
         self.batch.put(Space::Name, name_key(&head.name), value);
         self.batch.put(Space::Head, id_key(id), head.encode(id));
         self.batch.put(Space::Payload, id_key(id), payload);
-        for &feature in features {
-            let key = recall::key(feature);
-            if !self.recall.contains_key(&key) {
-                let old = self.store.backend.get(Space::Recall, &key)?;
-                self.recall.insert(key, old.map_or_else(Vec::new, |value| recall::decode(&value)));
-            }
-            if let Some(ids) = self.recall.get_mut(&key) {
-                recall::remember(ids, id);
-            }
-        }
+        let keys = recall::keys(features).into_iter().take(RECALL_FEATURES);
+        self.entries.extend(keys.map(|key| Entry { chunk: id, key }));
         self.staged.push((id, head, plain));
         Ok(())
     }
@@ -157,10 +172,10 @@ impl<'s> Staging<'s> {
     /// # Errors
     /// `Io` or `Unavailable`; nothing of this staging is then stored.
     pub fn write(mut self) -> Result<()> {
-        let mut recall: Vec<_> = std::mem::take(&mut self.recall).into_iter().collect();
-        recall.sort_unstable();
-        for (key, ids) in recall {
-            self.batch.put(Space::Recall, key, recall::encode(&ids));
+        let mut entries = std::mem::take(&mut self.entries);
+        entries.sort_unstable_by_key(|entry| (entry.chunk, entry.key));
+        if let Some((key, record)) = recall::encode(&entries) {
+            self.batch.put(Space::Recall, key, record);
         }
         let Some((first, ..)) = self.staged.first() else { return Ok(()) };
         // Another handle on the same backend may have taken these ids: nothing of its may be overwritten.
@@ -171,7 +186,10 @@ impl<'s> Staging<'s> {
             self.store.chunks.keep_head(id, Arc::new(head));
             self.store.chunks.keep_copy(id, plain);
         }
-        Ok(())
+        // Where nobody asks, nobody needs the table: it is read from the records when somebody does.
+        let Some(index) = &mut self.ids.recall else { return Ok(()) };
+        index.note(&entries);
+        index.prune(&*self.store.backend)
     }
 }
 

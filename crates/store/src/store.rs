@@ -9,10 +9,14 @@ use engrams_core::{Dimension, Engram};
 use crate::backend::{KeyRange, MemoryBackend};
 use crate::boundary::spread_bytes;
 use crate::chunk::{ChunkReader, Plain};
-use crate::format::{Head, MAX_ID, Reader, Superblock, Version, id_key, id_of_key, put_varint, seal, unseal};
+use crate::format::{
+    Forgotten, Head, MAX_ID, Reader, Superblock, Version, id_key, id_of_key, put_varint, seal, unseal,
+};
 use crate::list::{Cursor, ListBuilder};
 use crate::mark::CommitMark;
 use crate::page::{PageStore, next_id};
+use crate::pin::{Pin, Pins, Reuse};
+use crate::reserve::{Reserve, Reserved};
 use crate::staging::{Ids, Staging};
 use crate::trace::{FileTally, Traces};
 use crate::tree::{FileNode, Piece, Tree, TreeRoot};
@@ -27,10 +31,15 @@ pub(crate) struct Inner {
     pub(crate) superblock: Superblock,
     pub(crate) chunks: ChunkReader,
     pub(crate) pages: Arc<PageStore>,
+    ahead: Reserve,
     pub(crate) ids: Mutex<Ids>,
     /// The newest version; its lock is the commit lock.
     pub(crate) head: Mutex<Option<Version>>,
     pub(crate) mark: Option<CommitMark>,
+    pub(crate) pins: Arc<Pins>,
+    /// Held by what removes records, and by what must see none go.
+    pub(crate) collecting: Mutex<()>,
+    pub(crate) recall_bytes: usize,
 }
 
 /// How to open a store.
@@ -38,16 +47,28 @@ pub(crate) struct Inner {
 pub struct OpenOptions {
     /// Memory for decoded chunks, in bytes. Default 64 MiB: some 700 of them.
     pub cache_bytes: usize,
+    /// Memory for chunks that are decoded before they are asked for, in bytes, all readers together. Default 16 MiB:
+    /// enough for two extractions or four decoders at once; who finds none left decodes when asked.
+    pub read_ahead_bytes: usize,
     /// Memory for the database's caches and write buffers, in bytes. Default 8 MiB: chunks have a cache of their own,
     /// and more made nothing faster.
     pub database_bytes: usize,
+    /// Memory for the recall index, in bytes, taken as chunks are stored and only by what ingests. Default 8 MiB: the
+    /// features of the last 65,000 chunks or more (4 GB with chunks of 64 KiB) and a sample of those of older ones.
+    pub recall_bytes: usize,
     /// What is frozen when the store is new; ignored when it exists.
     pub superblock: Superblock,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { cache_bytes: 64 << 20, database_bytes: 8 << 20, superblock: Superblock::default() }
+        Self {
+            cache_bytes: 64 << 20,
+            read_ahead_bytes: 16 << 20,
+            database_bytes: 8 << 20,
+            recall_bytes: 8 << 20,
+            superblock: Superblock::default(),
+        }
     }
 }
 
@@ -131,14 +152,25 @@ impl EngramStore {
         }
         let end = next_id(&*backend, Space::Head)?;
         let leftover_start = head.as_ref().map_or(1, |head| head.chunks_end);
+        let pins = Arc::new(Pins::default());
+        load_forgotten(&*backend, &pins)?;
         let inner = Inner {
             chunks: ChunkReader::new(Arc::clone(&backend), &superblock, options.cache_bytes),
             pages: Arc::new(PageStore::open(Arc::clone(&backend))?),
-            ids: Mutex::new(Ids { next: end.max(leftover_start), leftover_start, leftover_end: end }),
+            ahead: Reserve::new(options.read_ahead_bytes),
+            ids: Mutex::new(Ids {
+                next: end.max(leftover_start),
+                leftover_start,
+                leftover_end: end,
+                recall: None,
+            }),
             head: Mutex::new(head),
             superblock,
             backend,
             mark,
+            pins,
+            collecting: Mutex::default(),
+            recall_bytes: options.recall_bytes,
         };
         Ok(Self(Arc::new(inner)))
     }
@@ -191,7 +223,7 @@ impl EngramStore {
     /// The version with this number.
     ///
     /// # Errors
-    /// `NotFound`, naming the versions there are; `Corrupt` when its record is damaged.
+    /// `NotFound`, saying whether it was forgotten or what versions there are; `Corrupt` when its record is damaged.
     pub fn version(&self, number: u64) -> Result<Version> {
         let newest = self.0.head().as_ref().map_or(0, |head| head.number);
         if number == 0 || number > newest {
@@ -202,7 +234,17 @@ impl EngramStore {
             };
             return Err(Error::not_found(format!("no version {number}: {have}")));
         }
-        read_version(&*self.0.backend, number)
+        stored_version(&self.0, number)
+    }
+
+    /// First and last number of each run of versions that were forgotten, ascending.
+    ///
+    /// # Errors
+    /// `Corrupt` when the record of them is damaged.
+    pub fn forgotten(&self) -> Result<Vec<(u64, u64)>> {
+        let state = self.0.pins.state();
+        state.check()?;
+        Ok(state.forgotten.runs().to_vec())
     }
 
     /// All versions, newest first.
@@ -228,25 +270,34 @@ impl EngramStore {
     /// # Errors
     /// As [`version`](Self::version).
     pub fn tree(&self, number: Option<u64>) -> Result<Tree> {
-        let version = match number {
-            Some(number) => Some(self.version(number)?),
-            None => self.head()?,
-        };
-        Ok(self.tree_of(version.as_ref()))
+        match number {
+            Some(number) => Ok(self.tree_of(Some(&self.version(number)?))),
+            // Under its lock, the newest version is not forgotten before it is pinned.
+            None => Ok(self.tree_of(self.0.head().as_ref())),
+        }
     }
 
-    /// The tree of a version; an empty tree of none.
+    /// The tree of a version; an empty tree of none. While it, a clone or a walk of it is there, nothing of the version
+    /// is collected, even when it is forgotten. The tree of a version that is forgotten already gives `NotFound`.
     #[must_use]
     pub fn tree_of(&self, version: Option<&Version>) -> Tree {
-        Tree::new(Arc::clone(&self.0.pages), version.map_or_else(TreeRoot::default, TreeRoot::of))
+        let Some(version) = version else { return Tree::new(Arc::clone(&self.0.pages), TreeRoot::default()) };
+        let tree = Tree::new(Arc::clone(&self.0.pages), TreeRoot::of(version));
+        match self.0.pins.version(version) {
+            Some(pin) => tree.pinned(pin),
+            None => tree.gone(version.number),
+        }
     }
 
     /// The root engram of a version: the sum of all its files' features.
     ///
     /// # Errors
-    /// `Corrupt` when its record is damaged.
+    /// `NotFound` when the version was forgotten; `Corrupt` when its record is damaged.
     pub fn engram(&self, version: &Version) -> Result<Engram> {
-        self.0.engram(version)
+        match self.0.pins.version(version) {
+            Some(_pin) => self.0.engram(version),
+            None => Err(forgotten_version(version.number)),
+        }
     }
 
     /// The head of chunk `id`.
@@ -273,6 +324,12 @@ impl EngramStore {
         self.0.chunks.plain(id)
     }
 
+    /// Memory to decode ahead of need: `wanted` bytes, or as many as other readers of this store have left.
+    #[must_use]
+    pub fn reserve_ahead(&self, wanted: usize) -> Reserved {
+        self.0.ahead.take(wanted)
+    }
+
     /// Adds to `into` the chunks that decoding `id` touches, itself not counted.
     ///
     /// # Errors
@@ -281,10 +338,16 @@ impl EngramStore {
         self.0.chunks.closure(id, into)
     }
 
-    /// Waits for exclusive use of the chunk ids.
+    /// Waits for exclusive use of the chunk ids. What is found there is kept for the draft that `reuse` is of.
     #[must_use]
-    pub fn staging(&self) -> Staging<'_> {
-        Staging::new(&self.0, self.0.ids())
+    pub fn staging(&self, reuse: &Reuse) -> Staging<'_> {
+        Staging::new(&self.0, self.0.ids(), reuse.clone())
+    }
+
+    /// A collection is about to remove this chunk: nothing new may lean on it.
+    #[must_use]
+    pub fn is_condemned(&self, chunk: u64) -> bool {
+        self.0.pins.is_condemned(chunk)
     }
 
     /// A list of the pieces of one file; `like` is an older content of the same path.
@@ -293,10 +356,12 @@ impl EngramStore {
         PieceList(ListBuilder::new(Arc::clone(&self.0.pages), like))
     }
 
-    /// A walk over the pieces of a file.
+    /// A walk over the pieces of a file. While it is there, nothing of the file is collected; hold the tree the file is
+    /// from until then.
     #[must_use]
     pub fn pieces(&self, file: &FileNode) -> Pieces {
-        Pieces(Cursor::new(Arc::clone(&self.0.pages), &file.content, file.size))
+        let pin = self.0.pins.content(&file.content);
+        Pieces(Cursor::new(Arc::clone(&self.0.pages), &file.content, file.size), pin)
     }
 
     /// A tally of the change a file's new content makes to an engram.
@@ -401,7 +466,7 @@ impl PieceList {
 }
 
 /// Walks the pieces of a file.
-pub struct Pieces(Cursor);
+pub struct Pieces(Cursor, #[expect(dead_code, reason = "held for its drop")] Pin);
 
 impl Pieces {
     /// The piece that holds the byte at `offset`, with the file offset of its first byte; `None` at the end.
@@ -429,6 +494,32 @@ fn refuse_foreign(path: &Path, database: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Reads which versions were forgotten. Damage to that must not keep the rest from being read.
+fn load_forgotten(backend: &dyn Backend, pins: &Pins) -> Result<()> {
+    let mut state = pins.state();
+    match backend.get(Space::Meta, Forgotten::KEY)?.map(|record| Forgotten::decode(&record)) {
+        None => {}
+        Some(Ok(forgotten)) => state.forgotten = forgotten,
+        Some(Err(error)) => state.damage = Some(error.to_string()),
+    }
+    Ok(())
+}
+
+pub(crate) fn forgotten_version(number: u64) -> Error {
+    Error::not_found(format!("version {number} was forgotten"))
+}
+
+/// The version with this number, which there was.
+pub(crate) fn stored_version(store: &Inner, number: u64) -> Result<Version> {
+    let forgotten = || store.pins.state().forgotten.contains(number);
+    if forgotten() {
+        return Err(forgotten_version(number));
+    }
+    // It may be forgotten this very moment.
+    read_version(&*store.backend, number)
+        .map_err(|error| if forgotten() { forgotten_version(number) } else { error })
+}
+
 pub(crate) fn read_version(backend: &dyn Backend, number: u64) -> Result<Version> {
     let record = backend.get(Space::Version, &id_key(number))?;
     let record = record.ok_or_else(|| Error::corrupt(format!("version {number} has no record")))?;
@@ -454,7 +545,7 @@ fn head_number(record: &[u8]) -> Result<u64> {
 }
 
 /// Files of one directory are asked for together, so their keys lie together.
-fn seen_key(path: &[u8]) -> Vec<u8> {
+pub(crate) fn seen_key(path: &[u8]) -> Vec<u8> {
     let directory = path.iter().rposition(|&b| b == b'/').map_or(&[][..], |at| &path[..at]);
     let mut key = spread_bytes(directory).to_be_bytes()[..4].to_vec();
     key.extend_from_slice(&spread_bytes(path).to_be_bytes());

@@ -1,6 +1,6 @@
 //! Verification: every record read and checked against the others; deep: every byte recomputed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use engrams_core::{Dimension, Engram, bottom_k, features_of, is_recall};
 
@@ -9,8 +9,8 @@ use crate::format::{Head, Superblock, Version, id_key, id_of_key};
 use crate::staging::{ids_in, name_key};
 use crate::store::Inner;
 use crate::trace::{Traces, bytes_of};
-use crate::tree::{Entry, FileNode, Piece, difference};
-use crate::{EngramStore, Error, RECALL_FEATURES, Result, Space, recall};
+use crate::tree::{Entry, FileNode, Piece, Tree, difference};
+use crate::{EngramStore, Error, ErrorKind, RECALL_FEATURES, Result, Space, recall};
 
 /// How thoroughly to verify.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -66,6 +66,8 @@ impl EngramStore {
         on_progress: &mut dyn FnMut(VerifyProgress),
     ) -> Result<VerifyReport> {
         let store = &*self.0;
+        // What is read here must not be collected meanwhile.
+        let _alone = store.collect_alone();
         let newest = store.head().as_ref().map_or(0, |head| head.number);
         let mut check = Verification {
             store,
@@ -78,8 +80,20 @@ impl EngramStore {
         };
         check.chunks()?;
         check.versions(self, newest)?;
+        check.tags(self)?;
         Ok(check.report)
     }
+}
+
+/// What the recall index says: for each chunk the keys of its features.
+type Recalled = HashMap<u64, Vec<u32>>;
+
+/// The keys under which a chunk may be in the recall index.
+fn recall_keys(plain: &[u8]) -> Vec<u32> {
+    let mut features = Vec::new();
+    features_of(plain, &mut features);
+    features.retain(|&f| is_recall(f));
+    recall::keys(&bottom_k(&features, RECALL_FEATURES))
 }
 
 struct Verification<'s> {
@@ -108,7 +122,7 @@ impl Verification<'_> {
     }
 
     fn chunks(&mut self) -> Result<()> {
-        let mut recalled = 0;
+        let mut recalled = self.recall_index()?;
         let mut from = Vec::new();
         // Scanned in runs, so that the scan does not hold what the checks need.
         loop {
@@ -137,15 +151,9 @@ impl Verification<'_> {
         if payloads != self.report.chunks {
             self.found(format!("there are {payloads} payloads for {} chunks", self.report.chunks));
         }
-        let unreadable = self.count(Space::Recall, &|value| u64::from(recall::parse(value).is_err()))?;
-        if unreadable > 0 {
-            self.found(format!("the recall index has {unreadable} entries that can't be read"));
-        }
-        if self.deep && self.damaged.is_empty() {
-            let entries = self.count(Space::Recall, &|value| recall::decode(value).len() as u64)?;
-            if entries != recalled {
-                self.found(format!("the recall index has {entries} entries, {recalled} of them right"));
-            }
+        if self.deep && self.damaged.is_empty() && !recalled.is_empty() {
+            let wrong = recalled.len();
+            self.found(format!("the recall index has wrong entries of {wrong} chunks"));
         }
         Ok(())
     }
@@ -154,7 +162,7 @@ impl Verification<'_> {
         self.snapshot.scan(space, KeyRange::default()).try_fold(0, |sum, record| Ok(sum + of(&record?.1)))
     }
 
-    fn chunk(&self, id: u64, record: &[u8], recalled: &mut u64) -> Result<()> {
+    fn chunk(&self, id: u64, record: &[u8], recalled: &mut Recalled) -> Result<()> {
         let damaged = |why: &str| Err(Error::corrupt(format!("chunk {id}: {why}")));
         let head = Head::decode(id, record, Superblock::MAX_CHUNK_BYTES)?;
         let mut deepest = None;
@@ -164,14 +172,13 @@ impl Verification<'_> {
             }
             deepest = deepest.max(Some(self.store.chunks.head(base)?.depth));
         }
-        if deepest.map_or(0, |depth| depth.saturating_add(1)) != head.depth {
-            return damaged("its depth is not one more than its deepest base's");
+        // More is what an interrupted re-basing leaves.
+        if deepest.is_some_and(|depth| depth >= head.depth) {
+            return damaged("its depth is not more than its deepest base's");
         }
         let mut closure = Vec::new();
-        self.store.chunks.closure(id, &mut closure)?;
-        if closure.len() > usize::from(self.store.superblock.max_closure)
-            || head.depth > self.store.superblock.max_depth
-        {
+        self.store.chunks.wide_closure(id, &mut closure)?;
+        if closure.len() > self.store.chunks.reach() || head.depth > self.store.superblock.max_depth {
             return damaged("it needs more chunks than the store allows");
         }
         let Some(payload) = self.snapshot.get(Space::Payload, &id_key(id))? else {
@@ -186,35 +193,58 @@ impl Verification<'_> {
         }
         if self.deep {
             let plain = self.store.chunks.plain(id)?;
-            *recalled += self.recall_entries(id, &plain)?;
+            let keys = recall_keys(&plain);
+            if recalled.get(&id).is_some_and(|known| known.iter().all(|key| keys.contains(key))) {
+                recalled.remove(&id);
+            }
         }
         Ok(())
     }
 
-    /// Entries of the recall index that name this chunk, rightly.
-    fn recall_entries(&self, id: u64, plain: &[u8]) -> Result<u64> {
-        let mut features = Vec::new();
-        features_of(plain, &mut features);
-        features.retain(|&f| is_recall(f));
-        let mut keys: Vec<_> = bottom_k(&features, RECALL_FEATURES).into_iter().map(recall::key).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        let mut entries = 0;
-        for key in keys {
-            let value = self.snapshot.get(Space::Recall, &key)?;
-            entries += u64::from(value.is_some_and(|value| recall::decode(&value).contains(&id)));
+    /// Reads the recall index; if deep, returns what it says of each chunk. It is bounded, so this is too.
+    fn recall_index(&mut self) -> Result<Recalled> {
+        let mut recalled = Recalled::new();
+        let mut unreadable = Vec::new();
+        for record in self.snapshot.scan(Space::Recall, KeyRange::default()) {
+            let (key, value) = record?;
+            match recall::decode(&key, &value) {
+                Ok(entries) if self.deep => {
+                    entries.iter().for_each(|entry| recalled.entry(entry.chunk).or_default().push(entry.key));
+                }
+                Ok(_) => {}
+                Err(error) => unreadable.push(error),
+            }
         }
-        Ok(entries)
+        unreadable.into_iter().for_each(|error| self.found(error));
+        Ok(recalled)
     }
 
     fn versions(&mut self, store: &EngramStore, newest: u64) -> Result<()> {
-        let mut before = None;
+        let mut before = store.tree_of(None);
         let mut engram = Engram::new(Dimension::ENGRAM);
         let mut traces = Traces::default();
         let mut missing = 0;
-        for number in 1..=newest {
-            self.report.versions += 1;
+        let state = self.store.pins.state();
+        if let Err(damage) = state.check() {
+            self.found(damage);
+        }
+        let forgotten = state.forgotten.clone();
+        drop(state);
+        let mut next = 1;
+        while next <= newest {
+            let number = next;
+            // In one step, for a forged record may name more than there is time for.
+            if let Some(last) = forgotten.run_end(number) {
+                next = last + 1;
+                continue;
+            }
+            next += 1;
             let version = store.version(number);
+            // Forgotten since this began.
+            if version.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+                continue;
+            }
+            self.report.versions += 1;
             missing = if version.is_ok() { 0 } else { missing + 1 };
             if missing > MAX_MISSING {
                 self.found(format!("version {number} and the following can't be read"));
@@ -222,12 +252,14 @@ impl Verification<'_> {
             }
             match version {
                 Ok(version) => {
-                    if let Err(error) =
-                        self.version(store, before.as_ref(), &version, &mut engram, &mut traces)
-                    {
-                        self.found(error.within(format_args!("version {number}")));
+                    // Held, so that forgetting it now does not matter.
+                    let tree = store.tree_of(Some(&version));
+                    match self.version(store, &before, &tree, &version, &mut engram, &mut traces) {
+                        Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                        Err(error) => self.found(error.within(format_args!("version {number}"))),
+                        Ok(()) => {}
                     }
-                    before = Some(version);
+                    before = tree;
                 }
                 Err(error) => self.found(error),
             }
@@ -236,17 +268,34 @@ impl Verification<'_> {
         Ok(())
     }
 
+    /// Tags name versions that are there.
+    fn tags(&mut self, store: &EngramStore) -> Result<()> {
+        let tags = match store.tags() {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                self.found(error);
+                return Ok(());
+            }
+            other => other?,
+        };
+        for tag in tags {
+            if let Err(error) = store.version(tag.version) {
+                self.found(error.within(format_args!("tag `{}`", tag.name.escape_debug())));
+            }
+        }
+        Ok(())
+    }
+
     fn version(
         &mut self,
         store: &EngramStore,
-        before: Option<&Version>,
+        old: &Tree,
+        new: &Tree,
         version: &Version,
         engram: &mut Engram,
         traces: &mut Traces,
     ) -> Result<()> {
-        let (old, new) = (store.tree_of(before), store.tree_of(Some(version)));
         let good = self.report.errors.len();
-        difference(&old, &new, &mut |old, new| {
+        difference(old, new, &mut |old, new| {
             let file = new.and_then(|entry| Some((entry, entry.file()?)));
             if let Some((entry, file)) = file {
                 self.report.files += 1;
@@ -267,7 +316,7 @@ impl Verification<'_> {
             }
             Ok(())
         })?;
-        let stored = store.engram(version)?;
+        let stored = self.store.engram(version)?;
         if self.deep && self.damaged.is_empty() && self.report.errors.len() == good && stored != *engram {
             self.found(format!("version {}: its engram is not the sum of its files'", version.number));
         }

@@ -79,7 +79,7 @@ fn log_stats_verify_rm_and_extract_report() {
     bed.ok(&["ingest", "t"]);
     let log = bed.json(&["log"]);
     let [second, first] = &log["versions"].as_array().unwrap()[..] else { panic!("{log}") };
-    assert_eq!(fields(first), ["bytes", "files", "message", "parent", "time", "version"]);
+    assert_eq!(fields(first), ["bytes", "files", "message", "parent", "tags", "time", "version"]);
     assert_eq!(
         (&first["parent"], &first["message"], &first["files"]),
         (&Value::Null, &json!("first"), &json!(1))

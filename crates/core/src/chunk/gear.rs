@@ -1,52 +1,91 @@
-//! The rolling gear hash under cut points and features.
+//! The hashes under cut points and features.
 
-use engrams_kernels::mix64;
+use engrams_kernels::{NibbleGear, mix64};
 
-/// The random table of a gear hash: one 64-bit word for each byte value.
+use crate::SHINGLE_BYTES;
+
+/// The random tables of the two hashes: one that says where to look, and one of what is there.
 ///
-/// The state is 64 bits, `h = (h << 2) + table[byte]` (wrapping), so it is a function of exactly the
-/// last 32 bytes: what came before has been shifted out. (Xia et al., *FastCDC*, 2016, shift by one bit
-/// and remember 64 bytes; 32 are enough for a feature and let independent lanes warm up twice as fast.)
-/// Bit `k` depends on the last `k / 2 + 1` bytes only, so cut points and features look at the highest bits.
+/// The first is a 16-bit gear hash of the last 16 bytes ([`NibbleGear`]), which vectors compute for all positions at
+/// once; positions where it matches are candidates. The second hashes the 32 bytes up to a candidate, strongly:
+/// what it gives is the feature, and decides whether a chunk ends there. Only the second needs to be good, and it
+/// is computed at one position in 82.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Gear([u64; 256]);
+pub struct Gear {
+    nibbles: NibbleGear,
+    keys: [u64; 4],
+}
 
 impl Gear {
-    /// The gear of every stored chunk and feature: outputs 1 to 256 of splitmix64 from the seed
-    /// `0x656E_6772_616D_7331` ("engrams1"). FROZEN FORMAT.
+    /// The gear of every stored chunk and feature, from the seed `0x656E_6772_616D_7331` ("engrams1"). FROZEN
+    /// FORMAT.
     pub const FROZEN: Self = Self::from_seed(0x656E_6772_616D_7331);
 
-    /// A gear whose table is the first 256 outputs of splitmix64 from `seed`: other cut points and other
-    /// features than [`FROZEN`](Self::FROZEN), so nothing is shared between the two.
+    /// A gear made of the first 12 outputs of splitmix64 from `seed`: other cut points and other features than
+    /// [`FROZEN`](Self::FROZEN), so nothing is shared between the two.
+    ///
+    /// Outputs 1 to 8 are the gear hash's words, four to an output, lowest bits first: 16 for the low half of a byte,
+    /// then 16 for the high half. Outputs 9 to 12 are the keys of the strong hash.
     #[must_use]
     pub const fn from_seed(seed: u64) -> Self {
-        let mut table = [0; 256];
+        let (mut low, mut high, mut keys) = ([0; 16], [0; 16], [0; 4]);
         let mut state = seed;
         let mut index = 0;
-        while index < 256 {
+        while index < 12 {
             state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-            table[index] = mix64(state);
+            let output = mix64(state);
+            let mut part = 0;
+            while part < 4 && index < 8 {
+                let word = (output >> (16 * part)) as u16;
+                if index < 4 {
+                    low[4 * index + part] = word;
+                } else {
+                    high[4 * (index - 4) + part] = word;
+                }
+                part += 1;
+            }
+            if index >= 8 {
+                keys[index - 8] = output;
+            }
             index += 1;
         }
-        Self(table)
+        Self { nibbles: NibbleGear::new(low, high), keys }
     }
 
-    /// The words, by byte value.
+    /// The gear hash of 16 bytes.
     #[must_use]
-    pub const fn table(&self) -> &[u64; 256] {
-        &self.0
+    pub const fn nibbles(&self) -> &NibbleGear {
+        &self.nibbles
     }
 
-    /// The state after one more byte.
+    /// The keys of the strong hash.
+    #[must_use]
+    pub const fn keys(&self) -> &[u64; 4] {
+        &self.keys
+    }
+
+    /// The feature of a window. FROZEN FORMAT.
+    ///
+    /// With the window as four little-endian words `w` and the keys `k`: `mix64(fold(w0 ^ k0, w1 ^ k1) + fold(w2 ^ k2,
+    /// w3 ^ k3))`, where `fold` is the XOR of both halves of the 128-bit product (the multiplication of Wang Yi's
+    /// *wyhash*, 2019).
     #[inline(always)]
-    pub(crate) fn roll(&self, state: u64, byte: u8) -> u64 {
-        (state << 2).wrapping_add(self.0[usize::from(byte)])
+    pub(crate) fn feature(&self, window: &[u8; SHINGLE_BYTES]) -> u64 {
+        let words: &[[u8; 8]] = window.as_chunks().0;
+        let word = |i: usize| u64::from_le_bytes(words[i]) ^ self.keys[i];
+        mix64(fold(word(0), word(1)).wrapping_add(fold(word(2), word(3))))
     }
 }
 
+#[inline(always)]
+const fn fold(a: u64, b: u64) -> u64 {
+    let product = a as u128 * b as u128;
+    product as u64 ^ (product >> 64) as u64
+}
+
 impl core::fmt::Debug for Gear {
-    /// The first word, which is enough to tell two apart.
+    /// The first key, which is enough to tell two apart.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Gear({:016x}..)", self.0[0])
+        write!(f, "Gear({:016x}..)", self.keys[0])
     }
 }

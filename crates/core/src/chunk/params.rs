@@ -8,6 +8,9 @@ use crate::ChunkParamsError;
 pub(super) const SMALLEST: usize = 64;
 /// The largest chunk that can be asked for, in bytes: 64 MiB.
 pub(super) const LARGEST: usize = 64 << 20;
+/// Positions to a feature in random data, `64 (64/63)^16 = 82.34`, in units of 2^-64: one position in `n` is a cut if
+/// its feature is below `FEATURE_SPACING / n`.
+const FEATURE_SPACING: u128 = 0x5257090B76951543D5;
 const SMALLEST_AVERAGE: usize = 256;
 const LARGEST_AVERAGE: usize = 16 << 20;
 
@@ -101,14 +104,18 @@ impl ChunkParams {
         self.minimum + length as usize
     }
 
-    /// A cut before the turning point needs a gear state below this.
+    /// A cut before the turning point needs a feature below this, its halves exchanged.
     pub(super) fn hard_limit(&self) -> u64 {
-        1 << (64 - (self.average.ilog2() + 2))
+        // At most 2^61, as the average is at least 256.
+        (FEATURE_SPACING >> (self.average.ilog2() + 2)) as u64
     }
 
-    /// A cut after the turning point needs a gear state below this. At most 2^58, so every cut is at a raw match.
+    /// A cut after the turning point needs a feature below this, its halves exchanged.
+    ///
+    /// The smallest average, 256, asks for more cuts than there are features, and gets one at every feature. From
+    /// anywhere in random data to the next feature is 66 bytes on average, so this gives the 64 that are due.
     pub(super) fn easy_limit(&self) -> u64 {
-        1 << (64 - (self.average.ilog2() - 2))
+        u64::try_from(FEATURE_SPACING >> (self.average.ilog2() - 2)).unwrap_or(u64::MAX)
     }
 }
 

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::{ChunkParams, Chunking, Gear};
-use crate::feature::{NO_CUT, Sampler};
+use crate::sampler::{NO_CUT, Sampler};
 
 /// Finds the end of each chunk of a stream, and its features on the way.
 ///
@@ -66,15 +66,15 @@ impl Rule {
         }
     }
 
-    /// The limit for the next byte of a chunk of `len` bytes, and the length up to which it applies.
-    fn phase(&self, len: usize) -> (u64, usize) {
-        // The byte that makes the chunk `minimum` long is the first that is tested.
-        if len + 1 < self.minimum {
-            (NO_CUT, self.minimum - 1)
-        } else if len + 1 < self.turn {
-            (self.hard, self.turn - 1)
+    /// The limit for a feature that makes the chunk `len` bytes long if it ends there.
+    #[inline]
+    fn limit(&self, len: usize) -> u64 {
+        if len < self.minimum {
+            NO_CUT
+        } else if len < self.turn {
+            self.hard
         } else {
-            (self.easy, self.maximum)
+            self.easy
         }
     }
 }
@@ -82,7 +82,7 @@ impl Rule {
 impl Scanner {
     /// A scanner at the start of a stream, with the gear of every stored chunk.
     ///
-    /// Holds about 2 KiB and the features of the chunk being scanned.
+    /// Holds about 1 KiB and the features of the chunk being scanned.
     #[must_use]
     pub fn new(chunking: Chunking) -> Self {
         Self::with_gear(chunking, Gear::FROZEN)
@@ -102,20 +102,12 @@ impl Scanner {
     ///
     /// Without `finish` after a cut point the chunk goes on, up to the maximum and then byte by byte.
     pub fn scan(&mut self, bytes: &[u8]) -> Option<usize> {
-        let mut done = 0;
-        while done < bytes.len() {
-            let (cut_below, until) = self.rule.phase(self.len());
-            let step = until.saturating_sub(self.len()).max(1).min(bytes.len() - done);
-            let piece = &bytes[done..done + step];
-            if let Some(cut) = self.sampler.run(&self.gear, piece, cut_below) {
-                return Some(done + cut);
-            }
-            done += step;
-            if self.len() >= self.rule.maximum {
-                return Some(done);
-            }
-        }
-        None
+        // A chunk at its maximum, or beyond, goes on byte by byte.
+        let room = self.rule.maximum.saturating_sub(self.len()).max(1);
+        let piece = &bytes[..bytes.len().min(room)];
+        let rule = self.rule;
+        let cut = self.sampler.run(&self.gear, piece, |len| rule.limit(len));
+        cut.or((piece.len() == room).then_some(room))
     }
 
     /// The bytes in the current chunk so far.

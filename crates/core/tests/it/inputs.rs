@@ -1,6 +1,6 @@
 //! Test inputs, each a documented function of a length (and seed), frozen with the vectors.
 
-use engrams_core::{Chunking, Scanner};
+use engrams_core::{Chunking, Hypervector, Scanner};
 use engrams_kernels::mix64;
 use proptest::prelude::*;
 
@@ -83,4 +83,28 @@ pub(crate) fn scan_pieces(chunking: Chunking, data: &[u8], pieces: &[usize]) -> 
 /// The chunks of `data` given whole.
 pub(crate) fn scan(chunking: Chunking, data: &[u8]) -> Vec<(usize, Vec<u64>)> {
     scan_pieces(chunking, data, &[])
+}
+
+/// The hypervector with each bit flipped with probability `rate`, independently.
+pub(crate) fn flip(vector: &Hypervector, rate: f64, seed: u64) -> Hypervector {
+    let mut bytes = vector.to_bytes();
+    // 2^53 is exact in a float, and a rate of 1 flips all.
+    let threshold = (rate * (1_u64 << 53) as f64) as u64;
+    for (bit, number) in (0..bytes.len() * 8).zip(0_u64..) {
+        if mix64(mix64(seed).wrapping_add(number)) >> 11 < threshold {
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+    Hypervector::from_bytes(&bytes).unwrap()
+}
+
+/// Fails unless `count` of `trials` events of probability `p` is within 4 standard deviations of what is due, and
+/// `slack` (a part of what is due) for what a formula leaves out.
+pub(crate) fn assert_binomial(count: usize, trials: usize, p: f64, slack: f64, what: &str) {
+    let due = trials as f64 * p;
+    let deviation = (due * (1.0 - p)).sqrt();
+    assert!(
+        (count as f64 - due).abs() <= 4.0 * deviation + slack * due,
+        "{what}: {count} of {trials}, where {due:.1} are due, give or take {deviation:.1}"
+    );
 }

@@ -3,10 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the report")]
 
 mod algebra;
+mod capacity;
+mod encodings;
 mod engram_bytes;
 mod inputs;
 mod memory;
+mod memory_bytes;
+mod memory_index;
 mod params;
+mod reversible;
 mod scanner;
 mod seam;
 mod statistics;

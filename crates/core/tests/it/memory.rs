@@ -36,7 +36,7 @@ proptest! {
             memory.recall(&query, k).iter().map(|item| (item.distance, *item.label)).collect();
         prop_assert_eq!(found, expected);
         for threshold in [0, 20, 65_536] {
-            let cleaned = memory.cleanup(&query, threshold).map(|item| (item.distance, item.index));
+            let cleaned = memory.cleanup(&query, threshold).map(|item| (item.distance, item.id as usize));
             prop_assert_eq!(cleaned, nearest.filter(|(distance, _)| *distance <= threshold));
         }
     }

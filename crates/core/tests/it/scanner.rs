@@ -7,22 +7,37 @@ use proptest::prelude::*;
 
 use crate::inputs::{any_bytes, periodic, random, scan, scan_pieces};
 
-/// The gear state after the window that ends at `position`, from the definition: a sum over 32 bytes.
-fn state(data: &[u8], position: usize) -> u64 {
-    (0..32).fold(0_u64, |sum, age| {
-        sum.wrapping_add(Gear::FROZEN.table()[usize::from(data[position - age])] << (2 * age))
+/// The gear hash of the 16 bytes up to `position`, from the definition.
+fn state(data: &[u8], position: usize) -> u16 {
+    (0..16).fold(0_u16, |sum, age| {
+        sum.wrapping_add(Gear::FROZEN.nibbles().words()[usize::from(data[position - age])] << age)
     })
 }
 
 fn is_raw(data: &[u8], position: usize) -> bool {
-    position >= 31 && state(data, position).leading_zeros() >= 6
+    position >= 31 && state(data, position) < 1024
+}
+
+fn is_selected(data: &[u8], position: usize) -> bool {
+    is_raw(data, position) && !(position.saturating_sub(16)..position).any(|before| is_raw(data, before))
+}
+
+/// The strong hash of the 32 bytes up to `position`, from the definition.
+fn feature(data: &[u8], position: usize) -> u64 {
+    let word = |i: usize| {
+        let start = position - 31 + 8 * i;
+        u64::from_le_bytes(data[start..start + 8].try_into().unwrap()) ^ Gear::FROZEN.keys()[i]
+    };
+    let fold = |a: u64, b: u64| {
+        let product = u128::from(a) * u128::from(b);
+        (product % (1 << 64)) as u64 ^ (product >> 64) as u64
+    };
+    mix64(fold(word(0), word(1)).wrapping_add(fold(word(2), word(3))))
 }
 
 /// The feature rule as it is written down, position by position.
 pub(crate) fn features_oracle(data: &[u8]) -> Vec<u64> {
-    let is_selected =
-        |i: &usize| is_raw(data, *i) && !(i.saturating_sub(16)..*i).any(|before| is_raw(data, before));
-    (0..data.len()).filter(is_selected).map(|i| mix64(state(data, i))).collect()
+    (0..data.len()).filter(|i| is_selected(data, *i)).map(|i| feature(data, i)).collect()
 }
 
 /// The length of the first chunk, from the cut rule as it is written down.
@@ -32,9 +47,10 @@ fn first_chunk_oracle(params: &ChunkParams, data: &[u8]) -> usize {
     let turn = minimum + 4 * excess / 15 + 2 * excess * excess / (225 * average);
     let longest = data.len().min(params.maximum());
     for len in params.minimum()..longest {
-        let level = average.ilog2();
-        let zeros = if (len as u64) < turn { level + 2 } else { level - 2 };
-        if state(data, len - 1).leading_zeros() >= zeros {
+        let positions = if (len as u64) < turn { 4 * average } else { average / 4 };
+        // 64 (64/63)^16, positions to a feature, in units of 2^-64.
+        let limit = 0x5257090B76951543D5_u128 / u128::from(positions);
+        if is_selected(data, len - 1) && u128::from(feature(data, len - 1).rotate_left(32)) < limit {
             return len;
         }
     }

@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use engrams_core::{
-    ChunkParams, Chunking, Dimension, Engram, Gear, Hypervector, encode, features_of, is_recall,
+    ByteCorrection, ChunkParams, Chunking, Dimension, Engram, Gear, Hypervector, ItemMemory, Levels, Record,
+    Reversible, bundle, encode, features_of, is_recall, n_grams, sequence,
 };
 
 use crate::inputs::{periodic, random, scan, text};
@@ -51,12 +52,14 @@ fn data() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 fn gear() -> String {
-    let table = Gear::FROZEN.table();
-    let mut out = String::new();
+    let (words, mut out) = (Gear::FROZEN.nibbles().words(), String::new());
     for index in [0, 1, 127, 255] {
-        writeln!(out, "word-{index} {:016x}", table[index]).unwrap();
+        writeln!(out, "word-{index} {:04x}", words[index]).unwrap();
     }
-    writeln!(out, "all {:016x}", digest_words(table)).unwrap();
+    writeln!(out, "all {:016x}", digest_words(&words.map(u64::from))).unwrap();
+    for (index, key) in Gear::FROZEN.keys().iter().enumerate() {
+        writeln!(out, "key-{index} {key:016x}").unwrap();
+    }
     out
 }
 
@@ -172,13 +175,92 @@ fn engrams() -> String {
     out
 }
 
+fn shown(vector: &Hypervector) -> String {
+    let bytes = vector.to_bytes();
+    format!("{} {:016x}", hex(&bytes[..8]), digest(&bytes))
+}
+
+fn encodings() -> String {
+    let mut out = String::new();
+    for dimension in dimensions() {
+        let bits = dimension.bits();
+        for count in [0, 1, 2, 7, 12] {
+            let items: Vec<Hypervector> =
+                (0..count).map(|feature| Hypervector::from_feature(feature * feature, dimension)).collect();
+            let mut record = Record::new(dimension);
+            items.windows(2).for_each(|pair| record.set(&pair[0], &pair[1]));
+            for (name, vector) in [
+                ("bundle", bundle(dimension, &items)),
+                ("sequence", sequence(dimension, &items)),
+                ("3-grams", n_grams(dimension, &items, 3)),
+                ("record", record.encode()),
+            ] {
+                writeln!(out, "{name}-{bits}-{count} {}", shown(&vector)).unwrap();
+            }
+        }
+        for (name, levels) in [
+            ("linear", Levels::linear(5, dimension, 33)),
+            ("thermometer", Levels::thermometer(6, dimension, 10)),
+        ] {
+            let all: Vec<u64> =
+                (0..levels.len()).flat_map(|level| levels.get(level).words().to_vec()).collect();
+            writeln!(out, "{name}-{bits} {} {:016x}", shown(levels.get(7)), digest_words(&all)).unwrap();
+        }
+    }
+    let mut memory = ItemMemory::new(Dimension::new(128).unwrap()).with_index(3);
+    for (label, feature) in [("", 1), ("removed", 2), ("a label", 3)] {
+        memory.insert(label, &Hypervector::from_feature(feature, memory.dimension()));
+    }
+    memory.remove(1);
+    writeln!(out, "item-memory {}", hex(&memory.to_bytes().unwrap())).unwrap();
+    let correction = ByteCorrection::between(&[0; 500], &[&[1, 0, 2][..], &[0; 496], &[3]].concat());
+    writeln!(out, "byte-correction {}", hex(&correction.to_bytes())).unwrap();
+    out
+}
+
+fn reversible() -> String {
+    let mut out = String::new();
+    for (bits, piece_len) in [
+        (256, 1),
+        (256, 2),
+        (768, 5),
+        (1024, 8),
+        (3840, 31),
+        (4096, 64),
+        (4096, 300),
+        (12_288, 64),
+        (61_440, 500),
+        (65_536, 1),
+    ] {
+        let code = Reversible::new(Dimension::new(bits).unwrap(), piece_len).unwrap();
+        for (name, piece) in
+            [("random", random(10, piece_len)), ("text", text(11, piece_len)), ("zeros", vec![0; piece_len])]
+        {
+            let vector = code.encode(&piece);
+            // What is read of a vector that was never written has ties and near ties.
+            let read = code.decode(&vector.permute(1));
+            writeln!(out, "{name}-{bits}-{piece_len} {} read={:016x}", shown(&vector), digest(&read))
+                .unwrap();
+        }
+    }
+    for piece_len in [1, 8, 64, 256] {
+        for rate in [0.0, 0.1, 0.25] {
+            let bits = Reversible::dimension_for(piece_len, rate, 1e-6).map(Dimension::bits);
+            writeln!(out, "dimension-{piece_len}-{rate} {bits:?}").unwrap();
+        }
+    }
+    out
+}
+
 type Case = (&'static str, fn() -> String);
-const FILES: [Case; 5] = [
+const FILES: [Case; 7] = [
     ("gear.txt", gear),
     ("cuts.txt", cuts),
     ("features.txt", features),
     ("hypervectors.txt", hypervectors),
     ("engrams.txt", engrams),
+    ("encodings.txt", encodings),
+    ("reversible.txt", reversible),
 ];
 
 #[test]

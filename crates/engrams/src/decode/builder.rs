@@ -2,7 +2,11 @@
 
 use engrams_store::{EngramStore, Error, Result};
 
+use super::ahead::settle_threads;
 use super::decoder::StreamingDecoder;
+
+/// Bytes decoded ahead where nothing else is said.
+pub(super) const DEFAULT_AHEAD: usize = 4 << 20;
 
 /// Configures a [`StreamingDecoder`].
 #[derive(Clone)]
@@ -13,11 +17,21 @@ pub struct StreamingDecoderBuilder<'s> {
     version: Option<u64>,
     offset: u64,
     max_bytes: Option<u64>,
+    threads: usize,
+    read_ahead: usize,
 }
 
 impl<'s> StreamingDecoderBuilder<'s> {
     pub(super) fn new(store: &'s EngramStore, path: &[u8]) -> Self {
-        Self { store, path: path.to_vec(), version: None, offset: 0, max_bytes: None }
+        Self {
+            store,
+            path: path.to_vec(),
+            version: None,
+            offset: 0,
+            max_bytes: None,
+            threads: 0,
+            read_ahead: DEFAULT_AHEAD,
+        }
     }
 
     /// The version to read the file from. Default: the newest.
@@ -39,6 +53,21 @@ impl<'s> StreamingDecoderBuilder<'s> {
         self
     }
 
+    /// Threads that decode when the file is read in order, the caller's among them; 1: no other, 0 (the default): as
+    /// many as the machine has, up to 16. They end with the decoder. What is read does not depend on it.
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// How far to decode ahead when the file is read in order, in bytes of plain chunks; 0: not at all. Default 4 MiB.
+    /// All decoders of a store share what [`OpenOptions`](crate::OpenOptions::read_ahead_bytes) allows; one that finds
+    /// nothing left decodes when it is asked.
+    pub fn with_read_ahead(mut self, bytes: usize) -> Self {
+        self.read_ahead = bytes;
+        self
+    }
+
     /// Opens the file.
     ///
     /// # Errors
@@ -50,7 +79,9 @@ impl<'s> StreamingDecoderBuilder<'s> {
             None => self.store.head()?.ok_or_else(|| Error::not_found("the store has no version yet"))?,
         };
         let shown = self.path.escape_ascii();
-        let entry = self.store.tree_of(Some(&version)).get(&self.path)?;
+        // Held until the decoder holds the file: nothing of it is collected meanwhile.
+        let tree = self.store.tree_of(Some(&version));
+        let entry = tree.get(&self.path)?;
         let entry =
             entry.ok_or_else(|| Error::not_found(format!("version {} has no `{shown}`", version.number)))?;
         let size = entry.file().map(|file| file.size);
@@ -62,6 +93,7 @@ impl<'s> StreamingDecoderBuilder<'s> {
             )));
         }
         let end = self.max_bytes.map_or(size, |max| size.min(self.offset.saturating_add(max)));
-        StreamingDecoder::window(self.store, &entry, self.offset, end)
+        let threads = settle_threads(self.threads);
+        StreamingDecoder::window(self.store, &entry, self.offset..end, threads, self.read_ahead)
     }
 }

@@ -10,10 +10,15 @@ use super::options::Settings;
 /// Cuts a stream into groups.
 pub(crate) struct Cutter {
     scanner: Scanner,
+    /// Its data is a buffer, longer than what is in it.
     group: Group,
-    /// Where the chunk being cut begins in the group's data; everything before `scanned` was scanned.
+    /// Where the chunk being cut begins in the group's data; everything before `scanned` was scanned, and after
+    /// `filled` there is room.
     start: usize,
     scanned: usize,
+    filled: usize,
+    /// Groups that were decided, for the next ones: their buffers need not be cleared again.
+    spare: Vec<Group>,
     group_chunks: usize,
     group_bytes: usize,
 }
@@ -22,8 +27,10 @@ pub(crate) struct Cutter {
 const READ_BYTES: usize = 256 << 10;
 /// A group ends with this many events, whatever its bytes: bounds memory.
 const MOST_EVENTS: usize = 16 * GROUP_EVENTS;
-/// Capacities of groups are multiples of this.
+/// Lengths of buffers are multiples of this.
 const GROUP_STEP: usize = 1 << 20;
+/// Spare groups kept: more are never on their way.
+const MOST_SPARE: usize = 2;
 /// Events without bytes between them are sent on in groups of this many.
 const GROUP_EVENTS: usize = 1024;
 
@@ -34,6 +41,8 @@ impl Cutter {
             group: Group::default(),
             start: 0,
             scanned: 0,
+            filled: 0,
+            spare: Vec::new(),
             group_chunks: settings.group_chunks,
             group_bytes: settings.group_bytes,
         }
@@ -41,30 +50,57 @@ impl Cutter {
 
     /// Notes what happens at this place of the stream.
     pub(crate) fn event(&mut self, event: Event) {
-        let at = self.group.data.len();
-        self.group.events.push((at, event));
+        self.group.events.push((self.filled, event));
     }
 
     /// Reads a piece into the group; 0 at the end. Interrupted reads are tried again.
     pub(crate) fn read(&mut self, reader: &mut dyn Read) -> io::Result<usize> {
-        self.group.data.reserve(READ_BYTES);
-        reader.take(READ_BYTES as u64).read_to_end(&mut self.group.data)
+        let mut len = 0;
+        while len < READ_BYTES {
+            match reader.read(&mut self.room(READ_BYTES - len)[..READ_BYTES - len]) {
+                Ok(0) => break,
+                Ok(read) => {
+                    self.filled += read;
+                    len += read;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(len)
     }
 
     /// The last `len` bytes of the stream so far.
     pub(crate) fn last(&self, len: usize) -> &[u8] {
-        &self.group.data[self.group.data.len() - len..]
+        &self.group.data[self.filled - len..self.filled]
     }
 
     /// Adds bytes at hand.
     pub(crate) fn append(&mut self, bytes: &[u8]) {
-        self.group.data.extend_from_slice(bytes);
+        self.room(bytes.len())[..bytes.len()].copy_from_slice(bytes);
+        self.filled += bytes.len();
+    }
+
+    /// The buffer's rest, with `len` bytes at least.
+    fn room(&mut self, len: usize) -> &mut [u8] {
+        let needed = self.filled + len;
+        if self.group.data.len() < needed {
+            self.group.data.resize(needed.next_multiple_of(GROUP_STEP), 0);
+        }
+        &mut self.group.data[self.filled..]
+    }
+
+    /// Takes back a group that was decided.
+    pub(crate) fn recycle(&mut self, group: Group) {
+        if self.spare.len() < MOST_SPARE {
+            self.spare.push(group);
+        }
     }
 
     /// Scans what was added; returns a group when one is complete. Call again until it returns `None`.
     pub(crate) fn next_group(&mut self) -> Option<Group> {
-        while self.scanned < self.group.data.len() {
-            match self.scanner.scan(&self.group.data[self.scanned..]) {
+        while self.scanned < self.filled {
+            match self.scanner.scan(&self.group.data[self.scanned..self.filled]) {
                 Some(len) => {
                     self.scanned += len;
                     self.end_chunk();
@@ -72,14 +108,14 @@ impl Cutter {
                         return Some(self.take());
                     }
                 }
-                None => self.scanned = self.group.data.len(),
+                None => self.scanned = self.filled,
             }
         }
         if self.group.events.len() >= MOST_EVENTS {
             // Files of next to no bytes: a chunk must end early, or the events would pile up.
             return self.force_cut().or_else(|| Some(self.take()));
         }
-        (self.group.events.len() >= GROUP_EVENTS && self.group.data.is_empty()).then(|| self.take())
+        (self.group.events.len() >= GROUP_EVENTS && self.filled == 0).then(|| self.take())
     }
 
     fn is_full(&self) -> bool {
@@ -104,11 +140,11 @@ impl Cutter {
 
     /// The group as it is; what follows its last chunk stays for the next one.
     pub(crate) fn take(&mut self) -> Group {
-        let mut group = std::mem::take(&mut self.group);
-        // Room for another like it, so that the next one does not grow through all sizes.
-        self.group.data = Vec::with_capacity(group.data.len().next_multiple_of(GROUP_STEP));
-        self.group.data.extend_from_slice(&group.data[self.start..]);
-        group.data.truncate(self.start);
+        let next = self.spare.pop().unwrap_or_default();
+        let mut group = std::mem::replace(&mut self.group, next);
+        let later = &group.data[self.start..self.filled];
+        self.filled = 0;
+        self.append(later);
         // What happens right at the end belongs to the chunk that ends there.
         let events = group.events.partition_point(|(at, _)| *at <= self.start);
         self.group.events = group.events.split_off(events);

@@ -3,11 +3,17 @@
 //! Recall for a chunk sees what was decided in earlier groups and nothing of its own, so that recall can go in order
 //! while corrections go in parallel, with the same outcome on any number of threads.
 
+use std::sync::{Arc, Mutex};
+
 use engrams_store::{Entry, tree::Attributes};
+
+/// The hash of a file, begun by the front of the pipeline and carried on by its back.
+pub(crate) type SharedHasher = Arc<Mutex<blake3::Hasher>>;
 
 /// Consecutive bytes of the stream, cut into chunks.
 #[derive(Default)]
 pub(crate) struct Group {
+    /// A buffer: what comes after the last chunk means nothing.
     pub(crate) data: Vec<u8>,
     pub(crate) chunks: Vec<RawChunk>,
     /// Features of all chunks, one after the other.
@@ -27,6 +33,10 @@ pub(crate) struct RawChunk {
 pub(crate) enum Event {
     /// The bytes that follow are this file's.
     Begin { path: Vec<u8>, attributes: Box<Attributes> },
+    /// From here on the file's bytes are to be hashed by whoever decides the group.
+    Hash(SharedHasher),
+    /// Up to here.
+    Hashed,
     /// The file ends here.
     End { hash: [u8; 32] },
     /// The file can't be read on: the path stays as it was.
@@ -44,6 +54,13 @@ pub(crate) enum Event {
 impl Group {
     pub(crate) fn is_empty(&self) -> bool {
         self.chunks.is_empty() && self.events.is_empty()
+    }
+
+    /// Keeps the memory and nothing else.
+    pub(crate) fn clear(&mut self) {
+        self.chunks.clear();
+        self.features.clear();
+        self.events.clear();
     }
 
     pub(crate) fn bytes_of(&self, chunk: &RawChunk) -> &[u8] {

@@ -6,20 +6,23 @@
 //! ```
 
 mod builder;
+mod choice;
 mod correct;
 mod counts;
 mod cutter;
+mod effort;
 mod group;
 mod options;
 mod pipeline;
 mod recall;
+mod run;
 mod streaming;
 mod worker;
 
 pub use builder::StreamingIngesterBuilder;
 pub use counts::StreamingProgress;
 pub(crate) use cutter::Cutter;
-pub(crate) use group::Event;
+pub(crate) use group::{Event, Group, SharedHasher};
 pub use options::IngestOptions;
 pub(crate) use pipeline::Pipeline;
 pub use streaming::{StreamingIngester, StreamingResult};

@@ -4,7 +4,7 @@
 //! that waits may be given another ingester's work, which waits for the same lock.
 
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use engrams_store::{Draft, EngramStore, Error, ErrorKind, Result, Version};
@@ -17,6 +17,7 @@ use super::worker::Worker;
 /// A running worker.
 pub(crate) struct Pipeline {
     sender: Option<SyncSender<Message>>,
+    decided: Receiver<Group>,
     worker: Option<JoinHandle<Result<Option<Version>>>>,
     counts: Arc<Counts>,
 }
@@ -35,12 +36,17 @@ impl Pipeline {
     pub(crate) fn start(store: EngramStore, draft: Draft, settings: Settings) -> Result<Self> {
         let counts = Arc::new(Counts::new());
         let (sender, receiver) = sync_channel(QUEUE);
+        let (done, decided) = channel();
         let worker = Worker::new(store, draft, settings, Arc::clone(&counts));
         let run = move || {
             let mut worker = worker;
             for message in receiver {
                 match message {
-                    Message::Group(group) => worker.process(&group)?,
+                    Message::Group(mut group) => {
+                        worker.process(&group)?;
+                        group.clear();
+                        drop(done.send(group));
+                    }
                     Message::Commit(message) => return worker.commit(&message).map(Some),
                     // Whoever asked may have gone.
                     Message::Sync(done) => drop(done.send(())),
@@ -50,7 +56,7 @@ impl Pipeline {
         };
         let worker = std::thread::Builder::new().name("engrams-ingest".to_owned()).spawn(run);
         let worker = worker.map_err(|e| Error::io("starting the ingest thread", e))?;
-        Ok(Self { sender: Some(sender), worker: Some(worker), counts })
+        Ok(Self { sender: Some(sender), decided, worker: Some(worker), counts })
     }
 
     pub(crate) fn counts(&self) -> &Counts {
@@ -71,6 +77,11 @@ impl Pipeline {
     /// Hands a group on; waits while the queue is full.
     pub(crate) fn send(&mut self, group: Group) -> Result<()> {
         if group.is_empty() { Ok(()) } else { self.post(Message::Group(group)) }
+    }
+
+    /// A group that was decided, empty and with its memory.
+    pub(crate) fn decided(&self) -> Option<Group> {
+        self.decided.try_recv().ok()
     }
 
     /// Waits until everything sent is decided.

@@ -1,8 +1,8 @@
-//! Recall: which stored chunks a new one is corrected against.
+//! Recall: which stored chunks resemble a new one, nearest first.
 
 use std::sync::Arc;
 
-use engrams_store::{EngramStore, ErrorKind, Head, Result, STORED_VECTOR_BYTES};
+use engrams_store::{EngramStore, Head, Result, STORED_VECTOR_BYTES, unless_corrupt};
 
 /// The first bits of a hypervector, as kept with every chunk.
 pub(crate) type ShortVector = [u8; STORED_VECTOR_BYTES];
@@ -21,7 +21,7 @@ const FARTHEST: u32 = 104;
 /// Nearer than this, a chunk is so like its base that whoever finds the base has found the chunk.
 pub(crate) const TWIN: u32 = 26;
 
-/// The bases for a chunk with this vector: the nearest of `ids`, as many as allowed, nearest first.
+/// Those of `ids` that resemble a chunk with this vector, nearest first.
 pub(crate) fn rank(
     store: &EngramStore,
     vector: &ShortVector,
@@ -40,41 +40,6 @@ pub(crate) fn rank(
     candidates.sort_by_key(|c| (c.distance, std::cmp::Reverse(c.id)));
     candidates.dedup_by_key(|c| c.id);
     Ok(candidates)
-}
-
-/// Of the ranked candidates those that can be bases together within the store's limits, at most `most`.
-pub(crate) fn feasible(store: &EngramStore, ranked: &[Candidate], most: usize) -> Result<Vec<Candidate>> {
-    let limits = store.superblock();
-    let mut closure: Vec<u64> = Vec::new();
-    let mut bases: Vec<Candidate> = Vec::new();
-    for candidate in ranked {
-        if bases.len() == most {
-            break;
-        }
-        if candidate.head.depth >= limits.max_depth {
-            continue;
-        }
-        let mut own = vec![candidate.id];
-        if unless_corrupt(store.closure(candidate.id, &mut own))?.is_none() {
-            continue;
-        }
-        let mut wider = closure.clone();
-        wider.extend(own.into_iter().filter(|id| !closure.contains(id)));
-        if wider.len() <= usize::from(limits.max_closure) {
-            closure = wider;
-            bases.push(candidate.clone());
-        }
-    }
-    Ok(bases)
-}
-
-/// `None` for what is damaged.
-pub(crate) fn unless_corrupt<T>(result: Result<T>) -> Result<Option<T>> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 fn hamming(a: &ShortVector, b: &ShortVector) -> u32 {

@@ -1,20 +1,23 @@
 //! The back of the pipeline: decides the chunks of a group, stages them, and assembles files from their pieces.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use engrams_core::{CorrectionPolicy, Dimension, bottom_k, encode, is_recall};
 use engrams_store::tree::{Node, Piece};
 use engrams_store::{
-    Draft, EngramStore, Entry, Error, ErrorKind, Head, NewChunk, RECALL_FEATURES, Result,
-    STORED_VECTOR_BYTES, Trace, Traces, Version,
+    Coding, Draft, EngramStore, Entry, Error, ErrorKind, Head, NewChunk, Plain, RECALL_FEATURES, Result,
+    STORED_VECTOR_BYTES, Trace, Traces, Version, unless_corrupt,
 };
 use rayon::prelude::*;
 
-use super::correct::{Coded, Prefix, Task, code};
+use super::choice::{Choices, Chooser, Cover, cover};
+use super::correct::{Coded, Task, Trial, code};
 use super::counts::Counts;
-use super::group::{Event, Group, RawChunk};
+use super::effort::Effort;
+use super::group::{Event, Group, RawChunk, SharedHasher};
 use super::options::Settings;
-use super::recall::{Candidate, ShortVector, TWIN, feasible, rank, unless_corrupt};
+use super::recall::{Candidate, ShortVector, TWIN, rank};
+use super::run::{Kin, Run, is_dense};
 use assembly::OpenFile;
 
 mod assembly;
@@ -29,12 +32,17 @@ pub(crate) struct Worker {
     pool: OnceLock<rayon::ThreadPool>,
     traces: Traces,
     open: Option<OpenFile>,
+    /// The hash of the file that the stream is in, when it is left to this thread.
+    hashing: Option<SharedHasher>,
     /// Files were put: what is cleared or replaced may be one of them.
     has_put: bool,
     /// A directory, or nothing, is at this path and above it: the last one that was looked at.
     good_parent: Option<Vec<u8>>,
     /// What the stream is expected to resemble next: the chunk after the last one's base.
     successor: Option<u64>,
+    effort: Effort,
+    chooser: Chooser,
+    run: Run,
 }
 
 /// A chunk that is not stored yet, as recall sees it.
@@ -42,14 +50,40 @@ struct Sketch {
     vector: ShortVector,
     /// Its smallest features.
     features: Vec<u64>,
+    cover: Cover,
+    is_dense: bool,
+}
+
+/// A novel chunk with what it may be corrected against.
+struct Plan {
+    /// Its place in the group.
+    at: usize,
+    choices: Choices,
+    /// Bases of its run, if nothing was chosen.
+    kin: Vec<(Kin, Source)>,
+    is_twin: bool,
+}
+
+/// Where a base's bytes are.
+enum Source {
+    /// In the group, at this place: it is not stored yet.
+    Group(usize),
+    Stored(Plain),
 }
 
 impl Worker {
     pub(crate) fn new(store: EngramStore, draft: Draft, settings: Settings, counts: Arc<Counts>) -> Self {
         let threshold = settings.correction_threshold;
         let policy = CorrectionPolicy::default();
-        let policy =
-            CorrectionPolicy { root_gain: threshold, deep_gain: policy.deep_gain.min(threshold), ..policy };
+        let limits = store.superblock();
+        let effort = Effort::of(settings.compression);
+        let policy = CorrectionPolicy {
+            max_depth: limits.max_depth.into(),
+            max_bases: effort.bases,
+            max_closure: limits.max_closure.into(),
+            root_gain: threshold,
+            deep_gain: policy.deep_gain.min(threshold),
+        };
         Self {
             store,
             draft,
@@ -59,9 +93,13 @@ impl Worker {
             pool: OnceLock::new(),
             traces: Traces::default(),
             open: None,
+            hashing: None,
             has_put: false,
             good_parent: None,
             successor: None,
+            effort,
+            chooser: Chooser::new(),
+            run: Run::default(),
         }
     }
 
@@ -80,23 +118,56 @@ impl Worker {
         if items.len() < 2 || self.settings.threads == 1 {
             return items.iter().map(work).collect();
         }
-        let pool = match self.pool.get() {
-            Some(pool) => pool,
-            None => {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(self.settings.threads).build();
-                let pool =
-                    pool.map_err(|e| Error::new(ErrorKind::Io, "threads can't be started").with_source(e))?;
-                self.pool.get_or_init(|| pool)
+        self.pool()?.install(|| items.par_iter().map(work).collect())
+    }
+
+    fn pool(&self) -> Result<&rayon::ThreadPool> {
+        if let Some(pool) = self.pool.get() {
+            return Ok(pool);
+        }
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.settings.threads).build();
+        let pool = pool.map_err(|e| Error::new(ErrorKind::Io, "threads can't be started").with_source(e))?;
+        Ok(self.pool.get_or_init(|| pool))
+    }
+
+    /// Names the group's chunks and, at the same time, hashes the files that are left to this thread.
+    fn name(&mut self, group: &Group) -> Result<Vec<[u8; 32]>> {
+        let files = self.hash_work(group);
+        let hash = || {
+            for (hasher, range) in files {
+                hasher.lock().unwrap_or_else(PoisonError::into_inner).update(&group.data[range]);
             }
         };
-        pool.install(|| items.par_iter().map(work).collect())
+        let name = || self.map(&group.chunks, |chunk| Ok(*blake3::hash(group.bytes_of(chunk)).as_bytes()));
+        if self.settings.threads == 1 {
+            hash();
+            return name();
+        }
+        self.pool()?.join(hash, name).1
+    }
+
+    /// Which of the group's bytes go into which file's hash.
+    fn hash_work(&mut self, group: &Group) -> Vec<(SharedHasher, std::ops::Range<usize>)> {
+        let mut work = Vec::new();
+        let (mut from, end) = (0, group.chunks.last().map_or(0, |last| last.bytes.end));
+        for (at, event) in &group.events {
+            let next = match event {
+                Event::Hash(hasher) => Some(Arc::clone(hasher)),
+                Event::Hashed | Event::Abandon => None,
+                _ => continue,
+            };
+            work.extend(self.hashing.take().map(|hasher| (hasher, from..*at)));
+            (self.hashing, from) = (next, *at);
+        }
+        work.extend(self.hashing.clone().map(|hasher| (hasher, from..end)));
+        work
     }
 
     /// Ids of the group's chunks, all of them staged.
     fn decide(&mut self, group: &Group) -> Result<Vec<u64>> {
-        let names = self.map(&group.chunks, |chunk| Ok(*blake3::hash(group.bytes_of(chunk)).as_bytes()))?;
+        let names = self.name(group)?;
         let store = self.store.clone();
-        let mut staging = store.staging();
+        let mut staging = store.staging(self.draft.reuse());
         let mut ids = Vec::with_capacity(names.len());
         let mut novel: Vec<usize> = Vec::new();
         for (at, found) in staging.find(&names)?.into_iter().enumerate() {
@@ -109,24 +180,32 @@ impl Worker {
         let sketches = self.map(&novel, |&at| Ok(sketch(group, &group.chunks[at])))?;
         let features: Vec<&[u64]> = sketches.iter().map(|s| s.features.as_slice()).collect();
         let recalled = staging.recall(&features)?;
-        let bases = self.recall(&ids, &novel, &sketches, recalled)?;
-        let coded = self.correct(group, &novel, bases)?;
-        for ((at, sketch), (coded, twin)) in novel.iter().zip(&sketches).zip(coded) {
-            let plain = group.bytes_of(&group.chunks[*at]);
+        let ranked = self.rank(&ids, &novel, &sketches, recalled)?;
+        let plans = self.plan(&ids, &novel, &sketches, ranked)?;
+        let coded = self.correct(group, &plans)?;
+        for ((plan, sketch), coded) in plans.iter().zip(&sketches).zip(coded) {
+            let at = plan.at;
+            let plain = group.bytes_of(&group.chunks[at]);
+            let depth = staging.depth_above(coded.correction.bases())?;
             self.count_novel(&coded, plain.len());
             let head = Head {
-                name: names[*at],
+                name: names[at],
                 len: plain.len() as u32,
                 coded_len: coded.payload.len() as u32,
                 coding: coded.coding,
-                depth: coded.depth,
+                depth,
                 bases: coded.correction.bases().to_vec(),
                 vector: sketch.vector,
-                payload_check: Head::check_of(&coded.payload),
+                // Raw bytes are what the name is of.
+                payload_check: match coded.coding {
+                    Coding::Raw => std::array::from_fn(|i| names[at][i]),
+                    _ => Head::check_of(&coded.payload),
+                },
             };
             // Whoever would find a twin finds its base: its own entries would only push older ones out.
-            let features = if twin && coded.depth > 0 { &[][..] } else { &sketch.features };
-            staging.put(NewChunk { id: ids[*at], head, payload: coded.payload, plain, features })?;
+            let features = if plan.is_twin && depth > 0 { &[][..] } else { &sketch.features };
+            self.chooser.keep(ids[at], &sketch.cover);
+            staging.put(NewChunk { id: ids[at], head, payload: coded.payload, plain, features })?;
         }
         staging.write()?;
         self.counts.reused.add((ids.len() - novel.len()) as u64);
@@ -135,7 +214,7 @@ impl Worker {
     }
 
     fn count_novel(&self, coded: &Coded, plain: usize) {
-        if coded.depth == 0 {
+        if coded.correction.bases().is_empty() {
             self.counts.verbatim.add(1);
         } else {
             self.counts.recalled.add(1);
@@ -144,8 +223,8 @@ impl Worker {
         }
     }
 
-    /// Bases for each novel chunk, in order: candidates of the index and the expected successor, ranked.
-    fn recall(
+    /// What resembles each novel chunk, in order: candidates of the index and the expected successor.
+    fn rank(
         &mut self,
         ids: &[u64],
         novel: &[usize],
@@ -153,57 +232,70 @@ impl Worker {
         recalled: Vec<Vec<u64>>,
     ) -> Result<Vec<Vec<Candidate>>> {
         let first = novel.first().map_or(u64::MAX, |&at| ids[at]);
-        let recalls = self.settings.correction_threshold > 0.0;
         let mut sketched = novel.iter().zip(sketches).zip(recalled).peekable();
-        let mut bases = Vec::with_capacity(novel.len());
+        let mut all = Vec::with_capacity(novel.len());
         for (at, id) in ids.iter().enumerate() {
             let Some(((_, sketch), found)) = sketched.next_if(|((novel, _), _)| **novel == at) else {
                 self.successor = id.checked_add(1);
                 continue;
             };
-            if !recalls {
-                bases.push(Vec::new());
+            if self.settings.correction_threshold <= 0.0 {
+                all.push(Vec::new());
                 continue;
             }
-            let known = found.into_iter().chain(self.successor).filter(|&id| id < first);
+            let expected = self.successor.filter(|&id| !self.store.is_condemned(id));
+            let known = found.into_iter().chain(expected).filter(|&id| id < first);
             let ranked = rank(&self.store, &sketch.vector, known)?;
-            let chosen = feasible(&self.store, &ranked, self.policy.max_bases)?;
-            self.successor = chosen.first().and_then(|base| base.id.checked_add(1));
-            bases.push(chosen);
+            self.successor = ranked.first().and_then(|nearest| nearest.id.checked_add(1));
+            all.push(ranked);
         }
-        Ok(bases)
+        Ok(all)
     }
 
-    /// Codes each novel chunk; tells whether it is a twin of its base.
-    fn correct(
-        &self,
-        group: &Group,
+    /// Chooses bases for each novel chunk; what has none joins the run.
+    fn plan(
+        &mut self,
+        ids: &[u64],
         novel: &[usize],
-        bases: Vec<Vec<Candidate>>,
-    ) -> Result<Vec<(Coded, bool)>> {
-        let twins: Vec<bool> =
-            bases.iter().map(|b| b.first().is_some_and(|base| base.distance < TWIN)).collect();
-        let work: Vec<(usize, Vec<Candidate>)> = novel.iter().copied().zip(bases).collect();
-        let run = work.len().div_ceil(2 * self.settings.threads).max(1);
-        let runs: Vec<&[(usize, Vec<Candidate>)]> = work.chunks(run).collect();
+        sketches: &[Sketch],
+        ranked: Vec<Vec<Candidate>>,
+    ) -> Result<Vec<Plan>> {
+        let end = novel.first().map_or(0, |&at| ids[at]);
+        let work: Vec<(&Sketch, &Vec<Candidate>)> = sketches.iter().zip(&ranked).collect();
+        let choices = self.map(&work, |(sketch, ranked)| {
+            self.chooser.choose(&self.store, &self.effort, &sketch.cover, ranked, end)
+        })?;
+        let is_usual = self.policy.root_gain >= CorrectionPolicy::default().root_gain;
+        let mut plans = Vec::with_capacity(novel.len());
+        for (((&at, sketch), ranked), choices) in novel.iter().zip(sketches).zip(&ranked).zip(choices) {
+            let first = choices.first().and_then(|bases| bases.first());
+            let nearest = first.and_then(|base| ranked.iter().find(|candidate| candidate.id == base.id));
+            let is_twin = nearest.is_some_and(|candidate| candidate.distance < TWIN);
+            let mut kin = Vec::new();
+            if choices.is_empty() && is_usual && !sketch.is_dense {
+                for one in self.run.join(ids[at], self.effort.run, self.store.superblock()) {
+                    let here = ids[..at].iter().position(|&id| id == one.id).map(Source::Group);
+                    let source = match here {
+                        Some(here) => Some(here),
+                        None => unless_corrupt(self.store.chunk(one.id))?.map(Source::Stored),
+                    };
+                    kin.extend(source.map(|source| (one, source)));
+                }
+            }
+            plans.push(Plan { at, choices, kin, is_twin });
+        }
+        Ok(plans)
+    }
+
+    /// Codes each novel chunk.
+    fn correct(&self, group: &Group, plans: &[Plan]) -> Result<Vec<Coded>> {
+        let run = plans.len().div_ceil(2 * self.settings.threads).max(1);
+        let runs: Vec<&[Plan]> = plans.chunks(run).collect();
         let coded = self.map(&runs, |run| {
-            let tasks =
-                run.iter().map(|(at, bases)| self.task(group, *at, bases)).collect::<Result<Vec<_>>>()?;
+            let tasks: Vec<Task<'_>> = run.iter().map(|plan| task(group, plan)).collect();
             code(&tasks, self.settings.compression, &self.policy)
         })?;
-        Ok(coded.into_iter().flatten().zip(twins).collect())
-    }
-
-    fn task<'g>(&self, group: &'g Group, at: usize, bases: &[Candidate]) -> Result<Task<'g>> {
-        let mut usable = Vec::new();
-        let mut recalled = Vec::new();
-        for base in bases {
-            if let Some(plain) = unless_corrupt(self.store.chunk(base.id))? {
-                usable.push(base.clone());
-                recalled.push(plain);
-            }
-        }
-        Ok(Task { plain: group.bytes_of(&group.chunks[at]), bases: usable, prefix: Prefix::of(recalled) })
+        Ok(coded.into_iter().flatten().collect())
     }
 
     /// Publishes everything as one version.
@@ -213,6 +305,26 @@ impl Worker {
     }
 }
 
+fn task<'a>(group: &'a Group, plan: &'a Plan) -> Task<'a> {
+    let bytes_at = |at: usize| group.bytes_of(&group.chunks[at]);
+    let mut trials = Vec::new();
+    for bases in &plan.choices {
+        // The best one last.
+        let bases: Vec<_> = bases.iter().rev().map(|base| (base.id, base.depth, &*base.plain)).collect();
+        trials.push(Trial::new(&bases, false));
+    }
+    if !plan.kin.is_empty() {
+        let bytes_of = |source: &'a Source| match source {
+            Source::Group(at) => bytes_at(*at),
+            Source::Stored(plain) => plain,
+        };
+        let bases: Vec<_> =
+            plan.kin.iter().map(|(kin, source)| (kin.id, kin.depth, bytes_of(source))).collect();
+        trials.push(Trial::new(&bases, true));
+    }
+    Task { plain: bytes_at(plan.at), trials }
+}
+
 fn sketch(group: &Group, chunk: &RawChunk) -> Sketch {
     let features: Vec<u64> = group.features_of(chunk).iter().copied().filter(|&f| is_recall(f)).collect();
     let hypervector = encode(&features, Dimension::RECALL);
@@ -220,7 +332,12 @@ fn sketch(group: &Group, chunk: &RawChunk) -> Sketch {
     for (bytes, word) in vector.chunks_exact_mut(8).zip(hypervector.words()) {
         bytes.copy_from_slice(&word.to_le_bytes());
     }
-    Sketch { vector, features: bottom_k(&features, RECALL_FEATURES) }
+    Sketch {
+        vector,
+        cover: cover(&features),
+        features: bottom_k(&features, RECALL_FEATURES),
+        is_dense: is_dense(group.bytes_of(chunk)),
+    }
 }
 
 /// The file entry of `entry`, when it was put by this very draft.

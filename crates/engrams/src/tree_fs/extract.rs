@@ -16,15 +16,14 @@ use super::publish::{Temporary, WriteError, check_free, exists, write_content};
 use super::restore;
 use super::selection::{ancestors, is_under, selection};
 use super::stat::{FileStat, Identity};
-use crate::{
-    Attributes, EngramStore, Entry, Error, ErrorKind, FileNode, Node, Result, StreamingDecoder, Tree,
-    check_path,
-};
+use super::upcoming::{Next, Upcoming, Upfront, has_content};
+use crate::{Attributes, EngramStore, Entry, Error, ErrorKind, FileNode, Node, Result, Tree, check_path};
 
 /// How a tree is restored.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ExtractOptions {
     force: bool,
+    threads: usize,
 }
 
 impl ExtractOptions {
@@ -39,6 +38,14 @@ impl ExtractOptions {
     #[must_use]
     pub fn with_force(mut self, force: bool) -> Self {
         self.force = force;
+        self
+    }
+
+    /// Threads that decode contents, the caller's among them; 0 (the default): as many as the machine has, up to 16.
+    /// What is restored, and what is reported in which order, does not depend on it.
+    #[must_use]
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
         self
     }
 }
@@ -124,7 +131,7 @@ pub fn extract(
     let destination = Destination::open(dest)
         .map_err(|error| Error::io(format_args!("opening the directory {}", dest.display()), error))?;
     let mut extract = Extract {
-        store,
+        upcoming: Upcoming::new(store, options.threads),
         destination,
         force: options.force,
         pending: Vec::new(),
@@ -135,15 +142,7 @@ pub fn extract(
     };
     for path in selected {
         extract.ancestors_of(tree, path);
-        for entry in tree.entries(path) {
-            match entry {
-                Ok(entry) => extract.restore(&entry),
-                Err(error) => {
-                    extract.fail(path, error.within("what lies behind this point can't be listed"));
-                    break;
-                }
-            }
-        }
+        extract.restore_all(path, tree.entries(path));
     }
     extract.finish_directories(None);
     Ok(extract.summary)
@@ -151,7 +150,7 @@ pub fn extract(
 
 /// One extraction under way.
 struct Extract<'a> {
-    store: &'a EngramStore,
+    upcoming: Upcoming<'a>,
     destination: Destination,
     force: bool,
     /// Directories whose attributes wait until everything in them is there: each one's path begins with the one
@@ -180,15 +179,29 @@ impl Extract<'_> {
                 continue;
             }
             match tree.get(above) {
-                Ok(Some(entry)) if entry.node == Node::Directory => self.restore(&entry),
+                Ok(Some(entry)) if entry.node == Node::Directory => self.restore(&entry, None),
                 Ok(_) => {}
                 Err(error) => self.fail(above, error),
             }
         }
     }
 
+    /// Restores these entries, which lie at and under `path`.
+    fn restore_all(&mut self, path: &[u8], entries: impl Iterator<Item = Result<Entry>> + 'static) {
+        self.upcoming.begin(entries);
+        while let Some(Next { entry, mut content }) = self.upcoming.next() {
+            match entry {
+                Ok(entry) => self.restore(&entry, content.as_mut()),
+                Err(error) => self.fail(path, error.within("what lies behind this point can't be listed")),
+            }
+            if let Some(content) = content {
+                self.upcoming.leave(content);
+            }
+        }
+    }
+
     /// Restores one entry, or reports why not.
-    fn restore(&mut self, entry: &Entry) {
+    fn restore(&mut self, entry: &Entry, content: Option<&mut Upfront>) {
         let path = &entry.path;
         // The tree was checked when it was written; a store may still say anything.
         if let Err(error) = check_path(path) {
@@ -202,7 +215,7 @@ impl Extract<'_> {
         let restored = match &entry.node {
             Node::Directory => self.directory(entry),
             Node::Symlink(target) => self.symlink(entry, target),
-            Node::File(file) => self.file(entry, file),
+            Node::File(file) => self.file(entry, file, content),
         };
         match restored {
             Ok(lost) if lost.is_empty() => {}
@@ -262,7 +275,12 @@ impl Extract<'_> {
         Ok(lost)
     }
 
-    fn file(&mut self, entry: &Entry, node: &FileNode) -> Result<restore::Lost> {
+    fn file(
+        &mut self,
+        entry: &Entry,
+        node: &FileNode,
+        content: Option<&mut Upfront>,
+    ) -> Result<restore::Lost> {
         let (above, name) = self.destination.parent(&entry.path).map_err(placing)?;
         check_free(&above, name, self.force).map_err(placing)?;
         if self.link(entry, node, &above, name).map_err(placing)? {
@@ -273,7 +291,11 @@ impl Extract<'_> {
 
         (self.on_event)(ExtractEvent::Writing { path: &entry.path, size: node.size });
         let (new, file) = Temporary::file(&above).map_err(placing)?;
-        self.content(entry, node, &file)?;
+        match content {
+            Some(content) => self.content(entry, node, content, &file)?,
+            None if has_content(node) => return Err(Error::corrupt("its content was not opened")),
+            None => {}
+        }
         let lost = restore::of_open(&file, &entry.attributes).map_err(placing)?;
         new.publish(name, self.force).map_err(placing)?;
         self.summary.files += 1;
@@ -287,14 +309,11 @@ impl Extract<'_> {
     }
 
     /// Writes and checks a file's whole content.
-    fn content(&mut self, entry: &Entry, node: &FileNode, file: &File) -> Result<()> {
-        if node.size == 0 && node.hash == *blake3::hash(b"").as_bytes() {
-            return Ok(());
-        }
-        let mut decoder = StreamingDecoder::of_entry(self.store, entry)?;
-        let on_event = &mut *self.on_event;
+    fn content(&mut self, entry: &Entry, node: &FileNode, content: &mut Upfront, file: &File) -> Result<()> {
+        let (upcoming, on_event) = (&mut self.upcoming, &mut *self.on_event);
         let mut on_written = |bytes| on_event(ExtractEvent::Written { bytes });
-        let written = write_content(&mut decoder, file, entry.attributes.sparse, &mut on_written);
+        let bytes = std::iter::from_fn(|| upcoming.bytes(content));
+        let written = write_content(bytes, file, entry.attributes.sparse, &mut on_written);
         let version = entry.version;
         match written {
             Ok((size, hash)) if size == node.size && hash == node.hash => Ok(()),
@@ -373,14 +392,10 @@ fn placing(error: io::Error) -> Error {
     Error::io("not restored", error)
 }
 
-/// The decoder refused: its own error travels inside the reader's.
-fn decoding(error: io::Error, version: u64) -> Error {
-    let kind = match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-        Some(inner) => inner.kind(),
-        None => ErrorKind::Io,
-    };
+/// The decoder refused.
+fn decoding(error: Error, version: u64) -> Error {
     let message = format!("its content, as of version {version}, can't be decoded: {error}");
-    Error::new(kind, message).with_source(error)
+    Error::new(error.kind(), message).with_source(error)
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ mod selection;
 mod skipped;
 mod stat;
 mod summary;
+mod upcoming;
 mod walk;
 
 pub use extract::{ExtractEvent, ExtractOptions, ExtractSummary, FailedPath, extract};

@@ -1,7 +1,8 @@
 //! New things are made under a temporary name beside their place, and moved there when they are complete.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
+use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
@@ -15,12 +16,16 @@ use rustix::io::Errno;
 
 use super::destination::{look, open_directory};
 use super::listing::Listing;
+use crate::{Error, Result};
 
 /// Zeros in runs of so many bytes, at multiples of so many, become holes: what file systems allocate.
 const HOLE: usize = 4096;
 
-/// Bytes taken from the decoder at a time; a multiple of [`HOLE`].
+/// Short pieces are written together, so many bytes at a time; a multiple of [`HOLE`].
 const BUFFER: usize = 256 * 1024;
+
+/// From this length on a piece is written by itself.
+const DIRECT: usize = 16 * 1024;
 
 /// Something new under a temporary name; dropped without being published, it is removed.
 #[derive(Debug)]
@@ -152,60 +157,92 @@ fn not_empty() -> io::Error {
 /// Writes everything `content` has to `file`; with `sparse`, aligned runs of zeros are left out.
 ///
 /// Returns the length and the BLAKE3 hash of what was read. Errors of the content and of the file are told apart.
-pub(super) fn write_content(
-    content: &mut dyn Read,
+pub(super) fn write_content<B: Deref<Target = [u8]>>(
+    content: impl Iterator<Item = Result<B>>,
     file: &File,
     sparse: bool,
     on_written: &mut dyn FnMut(u64),
-) -> Result<(u64, [u8; 32]), WriteError> {
-    let mut buffer = vec![0; BUFFER];
+) -> std::result::Result<(u64, [u8; 32]), WriteError> {
     let mut hasher = blake3::Hasher::new();
-    let mut position = 0_u64;
-    let mut written_to = 0_u64;
-    loop {
-        let filled = fill(content, &mut buffer).map_err(WriteError::Content)?;
-        let Some(bytes) = buffer.get(..filled).filter(|bytes| !bytes.is_empty()) else { break };
-        hasher.update(bytes);
-        if sparse {
-            for piece in bytes.chunks(HOLE) {
-                if piece.iter().any(|&byte| byte != 0) {
-                    file.write_all_at(piece, position).map_err(WriteError::File)?;
-                    written_to = position + piece.len() as u64;
-                }
-                position += piece.len() as u64;
-            }
-        } else {
-            file.write_all_at(bytes, position).map_err(WriteError::File)?;
-            position += bytes.len() as u64;
-            written_to = position;
-        }
+    let mut writer = Writer { file, sparse, waiting: Vec::new(), position: 0, written_to: 0 };
+    for bytes in content {
+        let bytes = bytes.map_err(WriteError::Content)?;
+        hasher.update(&bytes);
+        writer.push(&bytes).map_err(WriteError::File)?;
         on_written(bytes.len() as u64);
     }
-    if written_to < position {
-        file.set_len(position).map_err(WriteError::File)?;
-    }
-    Ok((position, *hasher.finalize().as_bytes()))
+    let size = writer.finish().map_err(WriteError::File)?;
+    Ok((size, *hasher.finalize().as_bytes()))
 }
 
 /// Which side of a copy failed.
 #[derive(Debug)]
 pub(super) enum WriteError {
-    Content(io::Error),
+    Content(Error),
     File(io::Error),
 }
 
-/// Fills the buffer as far as the content goes, so that pieces stay aligned.
-fn fill(content: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match content.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+/// Writes a file from its beginning. Long pieces are written from where they lie, short ones together.
+struct Writer<'f> {
+    file: &'f File,
+    sparse: bool,
+    /// Bytes from `position` on that are not written yet: fewer than [`BUFFER`].
+    waiting: Vec<u8>,
+    position: u64,
+    written_to: u64,
+}
+
+impl Writer<'_> {
+    fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if !self.sparse && bytes.len() >= DIRECT {
+            self.flush()?;
+            return self.write(bytes);
         }
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(BUFFER - self.waiting.len()));
+            self.waiting.extend_from_slice(now);
+            if self.waiting.len() == BUFFER {
+                self.flush()?;
+            }
+            rest = later;
+        }
+        Ok(())
     }
-    Ok(filled)
+
+    /// Writes what waits. Where holes are wanted, the position is a multiple of [`HOLE`] until the end.
+    fn flush(&mut self) -> io::Result<()> {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        if self.sparse {
+            for piece in waiting.chunks(HOLE) {
+                if piece.iter().any(|&byte| byte != 0) {
+                    self.write(piece)?;
+                } else {
+                    self.position += piece.len() as u64;
+                }
+            }
+        } else {
+            self.write(&waiting)?;
+        }
+        waiting.clear();
+        self.waiting = waiting;
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, self.position)?;
+        self.position += bytes.len() as u64;
+        self.written_to = self.position;
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<u64> {
+        self.flush()?;
+        if self.written_to < self.position {
+            self.file.set_len(self.position)?;
+        }
+        Ok(self.position)
+    }
 }
 
 #[cfg(test)]
@@ -260,11 +297,12 @@ mod tests {
     fn zeros_become_holes_only_when_asked() {
         let mut content = vec![0_u8; 3 << 20];
         content[1 << 20] = 1;
-        for sparse in [true, false] {
+        content[(2 << 20) + 77] = 2;
+        for (sparse, piece) in [true, false].into_iter().flat_map(|s| [(s, 3 << 20), (s, 70_001), (s, 999)]) {
             let file = tempfile::tempfile().unwrap();
             let mut told = 0;
-            let (len, hash) =
-                write_content(&mut &content[..], &file, sparse, &mut |bytes| told += bytes).unwrap();
+            let pieces = content.chunks(piece).map(Ok);
+            let (len, hash) = write_content(pieces, &file, sparse, &mut |bytes| told += bytes).unwrap();
             assert_eq!((len, told), (3 << 20, 3 << 20));
             assert_eq!(hash, *blake3::hash(&content).as_bytes());
             let mut read = vec![1; content.len()];

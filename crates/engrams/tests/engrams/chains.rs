@@ -12,8 +12,8 @@ fn assert_bounded(store: &EngramStore) -> (u8, usize) {
         let head = store.chunk_head(id).unwrap();
         let mut closure = Vec::new();
         store.closure(id, &mut closure).unwrap();
-        assert!(head.depth <= 8 && closure.len() <= 16, "chunk {id}: {} {}", head.depth, closure.len());
-        assert!(head.bases.len() <= 2 && head.bases.iter().all(|&base| base < id));
+        assert!(head.depth <= 12 && closure.len() <= 24, "chunk {id}: {} {}", head.depth, closure.len());
+        assert!(head.bases.len() <= 4 && head.bases.iter().all(|&base| base < id));
         let deepest_base = head.bases.iter().map(|&base| store.chunk_head(base).unwrap().depth).max();
         assert_eq!(head.depth, deepest_base.map_or(0, |depth| depth + 1));
         (deepest, widest) = (deepest.max(head.depth), widest.max(closure.len()));
@@ -65,5 +65,38 @@ fn chunks_recombined_from_two_others_never_outgrow_the_closure() {
     }
     let (_, widest) = assert_bounded(&store);
     assert!(widest >= 8, "recombination should use its closure: {widest}");
+    assert_sound(&store);
+}
+
+#[test]
+fn a_chunk_that_lies_across_two_stored_ones_is_corrected_against_both() {
+    let (store, _) = small_store(4096);
+    let chunking = engrams::Chunking::fixed(16_000).unwrap();
+    let bytes = noise(64_000, 5);
+    for (path, bytes) in [("whole", &bytes[..]), ("shifted", &bytes[8000..56_000])] {
+        let mut ingester =
+            StreamingIngester::builder(&store).with_path(path).with_chunking(chunking).build().unwrap();
+        ingester.ingest_bytes(bytes).unwrap();
+        ingester.finalize().unwrap();
+    }
+    for id in 5..=7 {
+        let head = store.chunk_head(id).unwrap();
+        assert_eq!(head.bases.len(), 2, "chunk {id}");
+        assert!(head.coded_len < 200, "chunk {id}: {} bytes", head.coded_len);
+    }
+    assert_sound(&store);
+}
+
+#[test]
+fn new_text_is_corrected_against_the_text_before_it_and_noise_is_not() {
+    let (store, _) = small_store(16_384);
+    ingest(&store, "text", &text(400_000, 3));
+    let text_end = store.stats().unwrap().chunks;
+    ingest(&store, "noise", &noise(400_000, 4));
+    let stats = store.stats().unwrap();
+    assert!(stats.recalled_chunks * 2 > text_end, "{stats:?}");
+    for id in text_end + 1..=stats.chunks {
+        assert!(store.chunk_head(id).unwrap().bases.is_empty(), "chunk {id}");
+    }
     assert_sound(&store);
 }

@@ -1,15 +1,19 @@
 //! The facade's integration tests: one binary, a module per fear.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should stop")]
 
+mod ahead;
 mod bundling;
 mod chains;
 mod closing;
 mod coding;
+mod collect;
 mod common;
 mod damage;
 mod determinism;
 mod edits;
 mod faults;
+mod forget;
+mod hashing;
 mod history;
 mod hostile;
 mod locking;
@@ -17,6 +21,7 @@ mod operations;
 mod options;
 mod progress;
 mod reading;
+mod recalling;
 #[cfg(feature = "rocksdb")]
 mod rocksdb;
 mod sizes;

@@ -1,16 +1,17 @@
 //! The tier every processor has: `wide` vectors of four words.
 
+mod gear;
+
 use wide::u64x4;
 
-use super::shared;
+use super::{shared, walsh};
 use crate::counters::Column;
 use crate::seed::{LANES, lane_seeds};
 
+pub(crate) use gear::gear_matches;
+
 /// Features that are added together, see [`add_group`].
 const GROUP: usize = 16;
-
-/// Vectors whose byte counts can be summed before a byte overflows: 31 * 8 < 256.
-const BYTE_SUM_RUN: usize = 31;
 
 pub(crate) fn xor_into(target: &mut [u64], other: &[u64]) {
     for (target, other) in target.iter_mut().zip(other) {
@@ -19,29 +20,22 @@ pub(crate) fn xor_into(target: &mut [u64], other: &[u64]) {
 }
 
 pub(crate) fn popcount(words: &[u64]) -> u64 {
-    let (blocks, tail) = words.as_chunks::<LANES>();
-    let mut total: u64 = tail.iter().map(|word| u64::from(word.count_ones())).sum();
-    for run in blocks.chunks(BYTE_SUM_RUN) {
-        let bytes = run.iter().fold(u64x4::ZERO, |sum, block| sum + byte_counts(load(block)));
-        total += sum_bytes(bytes);
-    }
-    total
+    // Compilers know how to count bits in whatever vectors there are, better than `wide` spelt out.
+    words.iter().map(|word| u64::from(word.count_ones())).sum()
 }
 
 pub(crate) fn hamming(a: &[u64], b: &[u64]) -> u64 {
-    let (a_blocks, a_tail) = a.as_chunks::<LANES>();
-    let (b_blocks, b_tail) = b.as_chunks::<LANES>();
-    let mut total: u64 = a_tail.iter().zip(b_tail).map(|(a, b)| u64::from((a ^ b).count_ones())).sum();
-    for (a, b) in a_blocks.chunks(BYTE_SUM_RUN).zip(b_blocks.chunks(BYTE_SUM_RUN)) {
-        let bytes = a.iter().zip(b).fold(u64x4::ZERO, |sum, (a, b)| sum + byte_counts(load(a) ^ load(b)));
-        total += sum_bytes(bytes);
-    }
-    total
+    a.iter().zip(b).map(|(a, b)| u64::from((a ^ b).count_ones())).sum()
 }
 
 pub(crate) fn hamming_rows(query: &[u64], matrix: &[u64], distances: &mut [u32]) {
-    for (row, distance) in matrix.chunks_exact(query.len()).zip(distances) {
-        // A row has fewer than 2^32 bits.
+    for (rows, places) in shared::four_streams(query.len(), matrix, distances) {
+        for (row, distance) in rows.into_iter().zip(places) {
+            // A row has fewer than 2^32 bits.
+            *distance = hamming(query, row) as u32;
+        }
+    }
+    for (row, distance) in shared::last_rows(query.len(), matrix, distances) {
         *distance = hamming(query, row) as u32;
     }
 }
@@ -164,6 +158,41 @@ pub(crate) fn flush(columns: &[Column], count: u32, used: usize, weight: i32, co
     }
 }
 
+pub(crate) fn add_counters(counters: &mut [i64], other: &[i64]) {
+    shared::add_counters(counters, other);
+}
+
+pub(crate) fn subtract_counters(counters: &mut [i64], other: &[i64]) {
+    shared::subtract_counters(counters, other);
+}
+
+pub(crate) fn threshold(counters: &[i64], tie: &[u64], out: &mut [u64]) {
+    for ((counters, tie), out) in counters.as_chunks::<64>().0.iter().zip(tie).zip(out) {
+        let (mut positive, mut zero) = (0, 0);
+        for (bit, counter) in counters.iter().enumerate() {
+            positive |= u64::from(*counter > 0) << bit;
+            zero |= u64::from(*counter == 0) << bit;
+        }
+        *out = positive | (zero & tie);
+    }
+}
+
+pub(crate) fn add_walsh_rows(rows: &[u8], slots: usize, signs: &[i8], votes: &mut [i8]) {
+    walsh::add_rows(rows, slots, signs, votes);
+}
+
+pub(crate) fn walsh_scores(words: &[u64], mask: &[u64], scores: &mut [i16]) {
+    walsh::scores(words, mask, scores);
+}
+
+pub(crate) fn best_row(scores: &[i16; 256], flip: u8) -> u8 {
+    walsh::best_row(scores, flip)
+}
+
+pub(crate) fn negative_bits(votes: &[i8], out: &mut [u64]) {
+    walsh::negative_bits(votes, out);
+}
+
 /// Bit `i` of a byte as the lowest bit of byte `i` of a word.
 static SPREAD: [u64; 256] = {
     let mut table = [0; 256];
@@ -179,22 +208,6 @@ static SPREAD: [u64; 256] = {
     table
 };
 
-/// The set bits of each byte, in that byte.
-#[inline(always)]
-fn byte_counts(v: u64x4) -> u64x4 {
-    let v = v - ((v >> 1_u32) & splat(0x55));
-    let v = (v & splat(0x33)) + ((v >> 2_u32) & splat(0x33));
-    (v + (v >> 4_u32)) & splat(0x0F)
-}
-
-/// The sum of all 32 bytes.
-#[inline(always)]
-fn sum_bytes(v: u64x4) -> u64 {
-    let pairs =
-        (v & u64x4::splat(0x00FF_00FF_00FF_00FF)) + ((v >> 8_u32) & u64x4::splat(0x00FF_00FF_00FF_00FF));
-    pairs.to_array().iter().map(|word| word.wrapping_mul(0x0001_0001_0001_0001) >> 48).sum()
-}
-
 #[inline(always)]
 fn step(v: u64x4) -> u64x4 {
     let v = v ^ (v << 13_u32);
@@ -205,10 +218,4 @@ fn step(v: u64x4) -> u64x4 {
 #[inline(always)]
 fn load(block: &[u64; LANES]) -> u64x4 {
     bytemuck::cast(*block)
-}
-
-/// The same byte everywhere.
-#[inline(always)]
-fn splat(byte: u8) -> u64x4 {
-    u64x4::splat(u64::from_ne_bytes([byte; 8]))
 }

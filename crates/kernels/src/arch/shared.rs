@@ -36,3 +36,65 @@ pub(super) fn add_counts(counters: &mut [i64], low: &[u8], high: &[u8], count: u
         *counter = counter.wrapping_add(i64::from(signed) * i64::from(weight));
     }
 }
+
+/// The rows of a matrix with their places among the distances, four at a time; [`last_rows`] has the rest.
+///
+/// The four come from the four quarters of the matrix: one core keeps too few reads under way along one
+/// stream to use its memory, and along four it does. No closures of the tier's here: one made inside a
+/// tier's function is not inlined through a function that lacks the tier's instructions.
+#[inline(always)]
+pub(super) fn four_streams<'a>(
+    words: usize,
+    matrix: &'a [u64],
+    distances: &'a mut [u32],
+) -> impl Iterator<Item = ([&'a [u64]; 4], [&'a mut u32; 4])> {
+    let (distances, _) = distances.split_at_mut(distances.len() / 4 * 4);
+    let (matrix, _) = matrix.split_at(distances.len() * words);
+    let [a, b, c, d] = in_four(matrix).map(|quarter| quarter.chunks_exact(words));
+    let rows = a.zip(b).zip(c.zip(d)).map(|((a, b), (c, d))| [a, b, c, d]);
+    let [a, b, c, d] = in_four_mut(distances).map(<[u32]>::iter_mut);
+    let distances = a.zip(b).zip(c.zip(d)).map(|((a, b), (c, d))| [a, b, c, d]);
+    rows.zip(distances)
+}
+
+/// The rows that are too few to be four.
+#[inline(always)]
+pub(super) fn last_rows<'a>(
+    words: usize,
+    matrix: &'a [u64],
+    distances: &'a mut [u32],
+) -> impl Iterator<Item = (&'a [u64], &'a mut u32)> {
+    let before = distances.len() / 4 * 4;
+    matrix[before * words..].chunks_exact(words).zip(&mut distances[before..])
+}
+
+/// Four equal parts of a slice whose length is a multiple of four.
+#[inline(always)]
+fn in_four<T>(whole: &[T]) -> [&[T]; 4] {
+    let (front, back) = whole.split_at(whole.len() / 2);
+    let ((a, b), (c, d)) = (front.split_at(front.len() / 2), back.split_at(back.len() / 2));
+    [a, b, c, d]
+}
+
+/// [`in_four`], to be written to.
+#[inline(always)]
+fn in_four_mut<T>(whole: &mut [T]) -> [&mut [T]; 4] {
+    let (front, back) = whole.split_at_mut(whole.len() / 2);
+    let (front_half, back_half) = (front.len() / 2, back.len() / 2);
+    let ((a, b), (c, d)) = (front.split_at_mut(front_half), back.split_at_mut(back_half));
+    [a, b, c, d]
+}
+
+#[inline(always)]
+pub(super) fn add_counters(counters: &mut [i64], other: &[i64]) {
+    for (counter, other) in counters.iter_mut().zip(other) {
+        *counter = counter.wrapping_add(*other);
+    }
+}
+
+#[inline(always)]
+pub(super) fn subtract_counters(counters: &mut [i64], other: &[i64]) {
+    for (counter, other) in counters.iter_mut().zip(other) {
+        *counter = counter.wrapping_sub(*other);
+    }
+}

@@ -67,3 +67,12 @@ pub(crate) fn counters(features: &[u64], words: usize) -> Vec<i64> {
 pub(crate) fn majority(counters: &[i64], tie: &[u64]) -> Vec<u64> {
     from_bits(counters.len(), |i| if counters[i] == 0 { bit(tie, i) } else { counters[i] > 0 })
 }
+
+/// All rows by distance, and by number where that is equal.
+pub(crate) fn nearest(query: &[u64], matrix: &[u64], k: usize) -> Vec<(u64, usize)> {
+    let rows = matrix.chunks(query.len().max(1)).enumerate();
+    let mut all: Vec<(u64, usize)> = rows.map(|(row, words)| (hamming(query, words), row)).collect();
+    all.sort_unstable();
+    all.truncate(k);
+    all
+}

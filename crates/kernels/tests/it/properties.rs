@@ -11,12 +11,20 @@ fn bit_counters(level: Level, words: usize) -> BitCounters<Vec<u64>> {
     BitCounters::new(level, words, vec![0xDEAD_BEEF; BitCounters::<Vec<u64>>::buffer_len(words)])
 }
 
+/// Fewer cases than usual, for each runs on every tier; an interpreter has no directory to keep failures in.
+pub(crate) fn config() -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { asked.cases } else { 64 };
+    let failure_persistence = if cfg!(miri) { None } else { asked.failure_persistence.clone() };
+    ProptestConfig { cases, failure_persistence, ..asked }
+}
+
 fn pair() -> impl Strategy<Value = (Vec<u64>, Vec<u64>)> {
-    (0..70_usize).prop_flat_map(|words| (vec(any::<u64>(), words), vec(any::<u64>(), words)))
+    (0..=70_usize).prop_flat_map(|words| (vec(any::<u64>(), words), vec(any::<u64>(), words)))
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(config())]
 
     #[test]
     fn word_operations_match_the_oracle((a, b) in pair(), by in 0..10_000_usize) {
@@ -35,7 +43,7 @@ proptest! {
     }
 
     #[test]
-    fn expand_matches_the_oracle(feature: u64, words in 0..70_usize) {
+    fn expand_matches_the_oracle(feature: u64, words in 0..=70_usize) {
         for level in Level::all_available() {
             let mut out = vec![7; words];
             level.expand(feature, &mut out);
@@ -45,7 +53,7 @@ proptest! {
 
     #[test]
     fn bundling_matches_plain_counters(
-        words in 0..20_usize,
+        words in 0..=70_usize,
         features in vec(any::<u64>(), 0..150),
         cut in any::<prop::sample::Index>(),
         weight in -3..=3_i32,
@@ -75,26 +83,51 @@ proptest! {
     }
 
     #[test]
-    fn scanning_rows_measures_each_row(
-        words in 0..35_usize,
-        rows in 0..9_usize,
-        seed: u64,
+    fn words_are_counted_as_the_features_they_are_expanded_from(
+        words in 0..20_usize,
+        features in vec(0..40_u64, 0..150),
     ) {
-        let matrix = oracle::expand(seed, words * rows);
-        let query = oracle::expand(!seed, words);
         for level in Level::all_available() {
-            let mut distances = vec![7; rows];
-            level.hamming_rows(&query, &matrix, &mut distances);
-            for (row, distance) in distances.iter().enumerate() {
-                let expected = oracle::hamming(&query, &matrix[row * words..(row + 1) * words]);
-                prop_assert_eq!(u64::from(*distance), expected, "row {} on {}", row, level);
+            let (mut expanded, mut given) = (bit_counters(level, words), bit_counters(level, words));
+            for (index, feature) in features.iter().enumerate() {
+                expanded.add(&[*feature]);
+                if index % 3 == 0 {
+                    given.add(&[*feature]);
+                } else {
+                    given.add_words(&oracle::expand(*feature, words));
+                }
             }
+            let (mut a, mut b) = (vec![0; words * 64], vec![0; words * 64]);
+            expanded.flush(1, &mut a);
+            given.flush(1, &mut b);
+            prop_assert_eq!(a, b, "{}", level);
+        }
+    }
+
+    #[test]
+    fn counters_match_the_oracle(words in 0..=70_usize, seed: u64) {
+        // Differences of small numbers: every sign is there often.
+        let small = |word: &u64| (word % 7).cast_signed() - 3;
+        let a: Vec<i64> = oracle::expand(seed, words * 64).iter().map(small).collect();
+        let b: Vec<i64> = oracle::expand(!seed, words * 64).iter().map(small).collect();
+        let tie = oracle::expand(99, words);
+        let sums: Vec<i64> = a.iter().zip(&b).map(|(a, b)| a + b).collect();
+        for level in Level::all_available() {
+            let mut counters = a.clone();
+            level.add_counters(&mut counters, &b);
+            prop_assert_eq!(&counters, &sums, "add_counters on {}", level);
+            let mut bits = vec![7; words];
+            level.threshold(&counters, &tie, &mut bits);
+            prop_assert_eq!(&bits, &oracle::majority(&sums, &tie), "threshold on {}", level);
+            level.subtract_counters(&mut counters, &b);
+            prop_assert_eq!(&counters, &a, "subtract_counters on {}", level);
         }
     }
 }
 
 #[test]
 fn long_runs_do_not_overflow_byte_sums() {
+    // More than 31 registers, the widest of 8 words.
     let (ones, zeros) = (vec![u64::MAX; 4 * 1000 + 3], vec![0; 4 * 1000 + 3]);
     for level in Level::all_available() {
         assert_eq!(level.popcount(&ones), 64 * 4003, "{level}");
@@ -103,6 +136,7 @@ fn long_runs_do_not_overflow_byte_sums() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "65,535 features take an interpreter minutes")]
 fn full_counters_are_exact() {
     // Every feature the same: each bit was counted never or always, up to the last plane.
     let features = vec![7; MAX_COUNT as usize];
@@ -137,10 +171,49 @@ fn flush_wraps_at_the_ends_of_the_counters() {
 }
 
 #[test]
+fn counters_wrap_and_keep_their_signs_at_the_ends() {
+    let ends = [i64::MIN, -1, 0, 1, i64::MAX].map(|end| vec![end; 64]).concat();
+    for level in Level::all_available() {
+        let mut bits = [0; 5];
+        level.threshold(&ends, &[0xF0; 5], &mut bits);
+        assert_eq!(bits, [0, 0, 0xF0, u64::MAX, u64::MAX], "{level}");
+        let mut counters = ends.clone();
+        level.add_counters(&mut counters, &ends);
+        let twice: Vec<i64> = ends.iter().map(|end| end.wrapping_add(*end)).collect();
+        assert_eq!(counters, twice, "{level}");
+        level.subtract_counters(&mut counters, &ends);
+        assert_eq!(counters, ends, "{level}");
+    }
+}
+
+#[test]
 fn tiers_are_named_and_the_best_one_is_detected() {
     let names: Vec<&str> = Level::all_available().map(Level::name).collect();
     assert_eq!(names[0], "portable");
     assert_eq!(names.last(), Some(&Level::detect().name()));
+    for level in Level::all_available() {
+        assert_eq!(Level::named(level.name()), Some(level));
+    }
+}
+
+#[test]
+fn no_two_tiers_share_a_name() {
+    let mut names: Vec<&str> = Level::all_available().map(Level::name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), Level::all_available().count());
+}
+
+#[test]
+#[should_panic(expected = "equally many counters")]
+fn counters_of_different_lengths_panic() {
+    Level::detect().add_counters(&mut [1], &[1, 2]);
+}
+
+#[test]
+#[should_panic(expected = "one counter per bit")]
+fn too_few_counters_for_the_bits_panic() {
+    Level::detect().threshold(&[0; 63], &[0], &mut [0]);
 }
 
 #[test]

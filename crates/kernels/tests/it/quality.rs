@@ -36,6 +36,7 @@ fn distances_are_binomial(words: usize, feature: impl Fn(u64) -> u64) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "statistics of many features, the same on all tiers")]
 fn distances_between_features_are_binomial() {
     for words in [16, 64] {
         distances_are_binomial(words, |i| i);
@@ -46,6 +47,7 @@ fn distances_between_features_are_binomial() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "statistics of many features, the same on all tiers")]
 fn no_bit_is_biased() {
     let count = 20_000;
     let vectors = vectors(64, count, mix64);
@@ -57,6 +59,7 @@ fn no_bit_is_biased() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "statistics of many features, the same on all tiers")]
 fn bits_of_a_lane_are_distinct_functions_of_its_seed() {
     // Each step is linear over bits: two bits are pairwise independent for a uniform seed unless they
     // are the same combination of seed bits (or none). 256 steps make 65,536 bits.

@@ -100,6 +100,11 @@ impl<B: Backend> Backend for FaultyBackend<B> {
         self.inner.flush()
     }
 
+    fn compact(&self) -> Result<()> {
+        self.alive()?;
+        self.inner.compact()
+    }
+
     fn close(&self) -> Result<()> {
         // A dead medium can't be told to close; what is underneath stays as the crash left it.
         if self.dead.load(Ordering::SeqCst) { Ok(()) } else { self.inner.close() }

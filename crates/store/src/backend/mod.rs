@@ -68,6 +68,15 @@ pub trait Backend: Send + Sync + 'static {
     /// `Io` or `Unavailable`; what was staged may then be lost.
     fn flush(&self) -> Result<()>;
 
+    /// Gives back to the medium what deleted and replaced records took, as far as it is worth the work; nothing that can
+    /// be read changes. A backend that keeps no such space does nothing.
+    ///
+    /// # Errors
+    /// `Io` or `Unavailable`; no record is lost.
+    fn compact(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Flushes, leaves nothing temporary behind, and refuses every later call with `Unavailable`. Twice is fine.
     ///
     /// # Errors

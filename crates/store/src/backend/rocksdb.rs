@@ -6,6 +6,7 @@
 //! when the value is dropped: open snapshots borrow it until then.
 
 mod close;
+mod compact;
 mod failure;
 mod log;
 mod options;
@@ -269,6 +270,14 @@ impl Backend for RocksBackend {
             drop(close::merge_small_tables(self, FLUSHES_PER_MERGE as usize / 2));
         }
         Ok(())
+    }
+
+    fn compact(&self) -> Result<()> {
+        if self.read_only {
+            return self.database().map(drop);
+        }
+        self.flush_all()?;
+        compact::compact(self)
     }
 
     fn close(&self) -> Result<()> {

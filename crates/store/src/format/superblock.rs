@@ -26,14 +26,14 @@ pub struct Superblock {
 }
 
 impl Default for Superblock {
-    /// 64 KiB chunks (16..256 KiB), groups of 16, depth 8, closure 16: measured in docs/decisions.
+    /// 64 KiB chunks (16..256 KiB), groups of 16, depth 12, closure 24: measured in docs/decisions.
     fn default() -> Self {
         // A power of two within the limits: `from_average` takes it.
         let chunks = match ChunkParams::from_average(64 << 10) {
             Ok(chunks) => chunks,
             Err(error) => unreachable!("{error}"),
         };
-        Self { format: FORMAT_VERSION, chunks, group: 16, max_depth: 8, max_closure: 16 }
+        Self { format: FORMAT_VERSION, chunks, group: 16, max_depth: 12, max_closure: 24 }
     }
 }
 

@@ -10,6 +10,6 @@ pub(crate) use builder::{Changes, after, apply};
 pub use entry::{Attributes, Content, Entry, FileNode, MAX_PATH_BYTES, Node, Piece, Timestamp, check_path};
 pub use merge::EachChange;
 pub(crate) use merge::{Merge, difference, merge};
-pub(crate) use page::{Totals, get_pieces, put_pieces};
+pub(crate) use page::{Totals, TreePage, decode as decode_page, get_pieces, put_pieces};
 pub use reader::Tree;
 pub(crate) use reader::TreeRoot;

@@ -5,12 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::entry::Entry;
 use super::page::{self, MAX_LEVEL, Ref, Totals, TreePage};
 use crate::page::PageStore;
+use crate::pin::Pin;
+use crate::store::forgotten_version;
 use crate::{Error, Result};
 
 /// The paths of one version.
 pub struct Tree {
     pages: Arc<PageStore>,
     root: TreeRoot,
+    hold: Hold,
     /// The leaf read last: neighbours are asked for together.
     last: Mutex<Option<Leaf>>,
 }
@@ -18,8 +21,18 @@ pub struct Tree {
 impl Clone for Tree {
     /// The clone remembers a leaf of its own: whoever has it walks elsewhere.
     fn clone(&self) -> Self {
-        Self::new(Arc::clone(&self.pages), self.root)
+        Self { hold: self.hold.clone(), ..Self::new(Arc::clone(&self.pages), self.root) }
     }
+}
+
+/// What keeps a tree's pages from being collected.
+#[derive(Clone)]
+enum Hold {
+    /// Whoever made it sees to that.
+    Free,
+    Pinned(#[expect(dead_code, reason = "held for its drop")] Arc<Pin>),
+    /// Nothing: this version was forgotten before anyone held it.
+    Gone(u64),
 }
 
 /// Where a tree begins.
@@ -49,7 +62,17 @@ pub(crate) type LeafRef = (Ref, Option<Vec<u8>>);
 
 impl Tree {
     pub(crate) fn new(pages: Arc<PageStore>, root: TreeRoot) -> Self {
-        Self { pages, root, last: Mutex::default() }
+        Self { pages, root, hold: Hold::Free, last: Mutex::default() }
+    }
+
+    /// The same tree, which holds this pin.
+    pub(crate) fn pinned(self, pin: Pin) -> Self {
+        Self { hold: Hold::Pinned(Arc::new(pin)), ..self }
+    }
+
+    /// The tree of a version that was forgotten: reading it says so.
+    pub(crate) fn gone(self, version: u64) -> Self {
+        Self { hold: Hold::Gone(version), ..self }
     }
 
     pub(crate) fn root(&self) -> TreeRoot {
@@ -131,6 +154,9 @@ impl Tree {
     }
 
     pub(crate) fn page(&self, id: u64) -> Result<TreePage> {
+        if let Hold::Gone(version) = self.hold {
+            return Err(forgotten_version(version));
+        }
         page::decode(&self.pages.get(id)?).map_err(|e| e.within(format_args!("page {id}")))
     }
 

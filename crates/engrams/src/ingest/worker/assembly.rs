@@ -55,6 +55,7 @@ impl Worker {
     fn happen(&mut self, event: &Event) -> Result<()> {
         match event {
             Event::Begin { path, attributes } => self.begin(path, attributes),
+            Event::Hash(_) | Event::Hashed => Ok(()),
             Event::End { hash } => self.end(*hash),
             Event::Abandon => {
                 self.open = None;

@@ -2,8 +2,12 @@
 
 use std::fs;
 
+use std::sync::Arc;
+
 use super::*;
-use crate::{IngestOptions, Timestamp, Transaction};
+use crate::store::backend::MemoryBackend;
+use crate::store::{Backend, Batch, Durability, Space};
+use crate::{Chunking, IngestOptions, OpenOptions, Timestamp, Transaction};
 
 /// A store with one file, and its entry.
 fn stored(content: &[u8]) -> (EngramStore, Entry) {
@@ -19,7 +23,7 @@ fn stored(content: &[u8]) -> (EngramStore, Entry) {
 /// Restores entries as they are, whatever they are, and returns what failed.
 fn restore_all(store: &EngramStore, dest: &Path, entries: &[Entry]) -> Vec<FailedPath> {
     let mut extract = Extract {
-        store,
+        upcoming: Upcoming::new(store, 2),
         destination: Destination::open(dest).unwrap(),
         force: false,
         pending: Vec::new(),
@@ -28,9 +32,8 @@ fn restore_all(store: &EngramStore, dest: &Path, entries: &[Entry]) -> Vec<Faile
         summary: ExtractSummary::default(),
         on_event: &mut |_| {},
     };
-    for entry in entries {
-        extract.restore(entry);
-    }
+    let entries: Vec<_> = entries.iter().cloned().map(Ok).collect();
+    extract.restore_all(b"", entries.into_iter());
     extract.finish_directories(None);
     extract.summary.failed
 }
@@ -133,4 +136,73 @@ fn attributes_that_make_no_sense_do_no_harm() {
     assert_eq!(fs::read(&path).unwrap(), b"content");
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions());
     assert_eq!(mode & 0o6000, 0, "no set-id bits for an owner that could not be set");
+}
+
+/// Files long and short, some of them sharing chunks, empty ones, links; every ninth payload is damaged.
+fn damaged_tree() -> Arc<MemoryBackend> {
+    let backend = Arc::new(MemoryBackend::new());
+    let store = EngramStore::with_backend(Arc::<MemoryBackend>::clone(&backend), &OpenOptions::default());
+    let store = store.unwrap();
+    let chunking = Some(Chunking::fixed(1000).unwrap());
+    let mut tx = Transaction::begin(&store, &IngestOptions { chunking, ..IngestOptions::default() }).unwrap();
+    let attributes = Attributes { mode: 0o644, mtime: Timestamp::now(), ..Attributes::default() };
+    let mut state = 1_u64;
+    for at in 0..120_usize {
+        let len = [0, 10, 300, 2500, 30_000][at % 5];
+        let content: Vec<u8> = (0..len)
+            .map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (state >> 56) as u8
+            })
+            .collect();
+        let mut attributes = attributes.clone();
+        if at % 13 == 3 {
+            attributes.hard_link = Some(format!("d{}/f003", at % 2).into_bytes());
+        }
+        tx.put_file(format!("d{}/f{at:03}", at % 2).as_bytes(), attributes, &mut &content[..]).unwrap();
+    }
+    tx.commit("").unwrap();
+    for (number, (key, mut value)) in backend.contents(Space::Payload).unwrap().into_iter().enumerate() {
+        if number % 9 == 4 {
+            value[0] ^= 1;
+            let mut batch = Batch::new();
+            batch.put(Space::Payload, key, value);
+            backend.write(batch, Durability::Durable).unwrap();
+        }
+    }
+    backend
+}
+
+#[test]
+fn what_is_restored_and_reported_and_when_does_not_depend_on_threads() {
+    let backend = damaged_tree();
+    let mut expected = None;
+    for (threads, read_ahead_bytes, cache_bytes) in [
+        (1, 1 << 20, 0),
+        (2, 1 << 20, 0),
+        (2, 0, 0),
+        (8, 5000, 0),
+        (8, 1 << 20, 1 << 20),
+        (0, 16 << 20, 64 << 20),
+    ] {
+        let options = OpenOptions { read_ahead_bytes, cache_bytes, ..OpenOptions::default() };
+        let store = EngramStore::with_backend(Arc::<MemoryBackend>::clone(&backend), &options).unwrap();
+        let dest = tempfile::tempdir().unwrap();
+        let mut events = Vec::new();
+        let mut on_event = |event: ExtractEvent<'_>| events.push(format!("{event:?}"));
+        let options = ExtractOptions::new().with_threads(threads);
+        let paths = [b"d0/f010".to_vec(), b"d1".to_vec(), b"d0".to_vec()];
+        let tree = store.tree(None).unwrap();
+        let summary = extract(&store, &tree, &paths, dest.path(), &options, &mut on_event).unwrap();
+        assert!(summary.failed_count > 20 && summary.files > 40, "{summary:?}");
+        let mut found = Vec::new();
+        for entry in tree.entries(b"") {
+            let path = entry.unwrap().path;
+            let content = fs::read(dest.path().join(std::str::from_utf8(&path).unwrap()));
+            found.push((path, content.ok()));
+        }
+        let outcome = (events, format!("{summary:?}"), found);
+        let expected = expected.get_or_insert_with(|| outcome.clone());
+        assert!(*expected == outcome, "{threads} {read_ahead_bytes}: {:?}\n{:?}", expected.1, outcome.1);
+    }
 }

@@ -3,17 +3,23 @@
 //! Every function is safe to call from code compiled for AVX2; `dispatch.rs` is the one place that
 //! enters this file from outside, with a proof. `unsafe` remains only in [`load`] and [`store`].
 
+mod gear;
+
 use core::arch::x86_64::{
-    __m256i, _mm256_add_epi8, _mm256_add_epi64, _mm256_and_si256, _mm256_andnot_si256, _mm256_cmpeq_epi8,
-    _mm256_loadu_si256, _mm256_mul_epu32, _mm256_or_si256, _mm256_sad_epu8, _mm256_set1_epi8,
-    _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_setr_epi8, _mm256_setr_epi64x, _mm256_setzero_si256,
-    _mm256_shuffle_epi8, _mm256_slli_epi64, _mm256_srli_epi16, _mm256_srli_epi64, _mm256_storeu_si256,
-    _mm256_xor_si256,
+    __m256i, _mm256_add_epi8, _mm256_add_epi64, _mm256_and_si256, _mm256_andnot_si256, _mm256_castsi256_pd,
+    _mm256_cmpeq_epi8, _mm256_cmpeq_epi64, _mm256_loadu_si256, _mm256_movemask_pd, _mm256_mul_epu32,
+    _mm256_or_si256, _mm256_permute2x128_si256, _mm256_sad_epu8, _mm256_set1_epi8, _mm256_set1_epi32,
+    _mm256_set1_epi64x, _mm256_setr_epi8, _mm256_setr_epi64x, _mm256_setzero_si256, _mm256_shuffle_epi8,
+    _mm256_slli_epi64, _mm256_srli_epi16, _mm256_srli_epi64, _mm256_storeu_si256, _mm256_unpackhi_epi64,
+    _mm256_unpacklo_epi64, _mm256_xor_si256,
 };
 
 use crate::arch::shared;
+pub(crate) use crate::arch::x86_64::avx2_walsh::{add_walsh_rows, best_row, negative_bits, walsh_scores};
 use crate::counters::Column;
 use crate::seed::{GOLDEN, LANES, MIX_1, MIX_2};
+
+pub(crate) use gear::gear_matches;
 
 /// Features that are added together, see [`add_group`].
 const GROUP: usize = 16;
@@ -45,9 +51,32 @@ pub(crate) fn popcount(words: &[u64]) -> u64 {
 
 #[target_feature(enable = "avx2")]
 pub(crate) fn hamming(a: &[u64], b: &[u64]) -> u64 {
+    sum_lanes(differences(a, b))
+}
+
+#[target_feature(enable = "avx2")]
+pub(crate) fn hamming_rows(query: &[u64], matrix: &[u64], distances: &mut [u32]) {
+    for ([a, b, c, d], places) in shared::four_streams(query.len(), matrix, distances) {
+        let counts =
+            [differences(query, a), differences(query, b), differences(query, c), differences(query, d)];
+        for (distance, sum) in places.into_iter().zip(sum_each(counts)) {
+            // A row has fewer than 2^32 bits.
+            *distance = sum as u32;
+        }
+    }
+    for (row, distance) in shared::last_rows(query.len(), matrix, distances) {
+        *distance = hamming(query, row) as u32;
+    }
+}
+
+/// The number of differing bits, spread over four lanes.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn differences(a: &[u64], b: &[u64]) -> __m256i {
     let (a_blocks, a_tail) = a.as_chunks::<LANES>();
     let (b_blocks, b_tail) = b.as_chunks::<LANES>();
-    let mut total = _mm256_setzero_si256();
+    let tail: u64 = a_tail.iter().zip(b_tail).map(|(a, b)| u64::from((a ^ b).count_ones())).sum();
+    let mut total = _mm256_setr_epi64x(tail.cast_signed(), 0, 0, 0);
     for (a, b) in a_blocks.chunks(BYTE_SUM_RUN).zip(b_blocks.chunks(BYTE_SUM_RUN)) {
         let mut bytes = _mm256_setzero_si256();
         for (a, b) in a.iter().zip(b) {
@@ -55,16 +84,20 @@ pub(crate) fn hamming(a: &[u64], b: &[u64]) -> u64 {
         }
         total = _mm256_add_epi64(total, _mm256_sad_epu8(bytes, _mm256_setzero_si256()));
     }
-    let tail: u64 = a_tail.iter().zip(b_tail).map(|(a, b)| u64::from((a ^ b).count_ones())).sum();
-    sum_lanes(total) + tail
+    total
 }
 
+/// The sum of the lanes of each of four vectors.
+#[inline]
 #[target_feature(enable = "avx2")]
-pub(crate) fn hamming_rows(query: &[u64], matrix: &[u64], distances: &mut [u32]) {
-    for (row, distance) in matrix.chunks_exact(query.len()).zip(distances) {
-        // A row has fewer than 2^32 bits.
-        *distance = hamming(query, row) as u32;
-    }
+pub(super) fn sum_each([a, b, c, d]: [__m256i; 4]) -> [u64; 4] {
+    let ab = _mm256_add_epi64(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
+    let cd = _mm256_add_epi64(_mm256_unpacklo_epi64(c, d), _mm256_unpackhi_epi64(c, d));
+    let low = _mm256_permute2x128_si256::<0x20>(ab, cd);
+    let high = _mm256_permute2x128_si256::<0x31>(ab, cd);
+    let mut sums = [0; LANES];
+    store(&mut sums, _mm256_add_epi64(low, high));
+    sums
 }
 
 #[target_feature(enable = "avx2")]
@@ -180,6 +213,33 @@ pub(crate) fn flush(columns: &[Column], count: u32, used: usize, weight: i32, co
     }
 }
 
+#[target_feature(enable = "avx2")]
+pub(crate) fn add_counters(counters: &mut [i64], other: &[i64]) {
+    shared::add_counters(counters, other);
+}
+
+#[target_feature(enable = "avx2")]
+pub(crate) fn subtract_counters(counters: &mut [i64], other: &[i64]) {
+    shared::subtract_counters(counters, other);
+}
+
+#[target_feature(enable = "avx2")]
+pub(crate) fn threshold(counters: &[i64], tie: &[u64], out: &mut [u64]) {
+    for ((counters, tie), out) in counters.as_chunks::<64>().0.iter().zip(tie).zip(out) {
+        let (mut negative, mut zero) = (0_u64, 0_u64);
+        for (block, counters) in counters.as_chunks::<LANES>().0.iter().enumerate() {
+            let v = load(bytemuck::cast_ref(counters));
+            let sign = _mm256_movemask_pd(_mm256_castsi256_pd(v));
+            let equal = _mm256_cmpeq_epi64(v, _mm256_setzero_si256());
+            let equal = _mm256_movemask_pd(_mm256_castsi256_pd(equal));
+            // Four bits each.
+            negative |= (sign as u64) << (LANES * block);
+            zero |= (equal as u64) << (LANES * block);
+        }
+        *out = !(negative | zero) | (zero & tie);
+    }
+}
+
 /// Turns up to 8 planes of 32 positions (half a word) into one byte per position.
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -255,7 +315,7 @@ fn byte_counts(v: __m256i) -> __m256i {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn sum_lanes(v: __m256i) -> u64 {
+pub(super) fn sum_lanes(v: __m256i) -> u64 {
     let mut lanes = [0; LANES];
     store(&mut lanes, v);
     lanes.iter().sum()

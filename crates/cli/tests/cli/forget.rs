@@ -1,0 +1,190 @@
+//! `tag`, `forget`, `gc` and `damage`: what goes, what stays, and what the disk gets back.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::bed::{BINARY, Bed, fields, noise};
+
+/// Words that compress, in an order of their own for each seed.
+fn text(seed: u64, len: usize) -> Vec<u8> {
+    let words = noise(seed, len / 4);
+    words.iter().flat_map(|byte| format!("w{:02x} ", byte % 64).into_bytes()).take(len).collect()
+}
+
+/// Versions of a tree in which one file is new each time, and one stays.
+fn history(versions: impl IntoIterator<Item = u64>) -> Bed {
+    let bed = Bed::new();
+    bed.write("t/same", text(0, 100_000));
+    for version in versions {
+        bed.write("t/new", noise(version, 300_000));
+        bed.ok(&["ingest", "t", "-m", &format!("number {version}")]);
+    }
+    bed
+}
+
+fn numbers(bed: &Bed) -> Vec<u64> {
+    let log = bed.json(&["log"]);
+    log["versions"].as_array().unwrap().iter().map(|line| line["version"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn forgotten_versions_are_gone_and_the_disk_gets_their_space_back() {
+    let bed = history(1..=5);
+    let plan = bed.json(&["forget", "--keep-last", "2", "--dry-run"]);
+    assert_eq!((&plan["forgotten"], &plan["dry_run"]), (&json!([1, 2, 3]), &json!(true)));
+    assert!(plan["would_free"]["bytes"].as_u64().unwrap() > 900_000, "{plan}");
+    assert_eq!(numbers(&bed), [5, 4, 3, 2, 1]);
+
+    let forgotten = bed.json(&["forget", "--keep-last", "2"]);
+    assert_eq!(fields(&forgotten), ["dry_run", "forgotten", "kept", "kept_by_tag"]);
+    assert_eq!((&forgotten["forgotten"], &forgotten["kept"]), (&json!([1, 2, 3]), &json!([4, 5])));
+    assert_eq!(numbers(&bed), [5, 4]);
+    assert_eq!(bed.json(&["log"])["forgotten"], json!([[1, 3]]));
+    assert!(bed.ok(&["log"]).text().ends_with("      1  to 3 forgotten\n"));
+    for verb in [&["ls", "--version", "2"][..], &["cat", "t/new", "--version", "2"]] {
+        assert!(bed.run(verb).line(1).contains("version 2 was forgotten"), "{verb:?}");
+    }
+    assert!(bed.run(&["extract", "-o", "x", "--version", "2"]).line(1).contains("version 2 was forgotten"));
+
+    let collected = bed.json(&["gc"]);
+    assert_eq!(
+        fields(&collected),
+        [
+            "bytes_after",
+            "bytes_before",
+            "chunks",
+            "pages",
+            "rebased",
+            "recall_entries",
+            "record_bytes",
+            "seen_entries",
+            "versions",
+        ]
+    );
+    assert_eq!(collected["versions"], 3);
+    let bytes = |name: &str| collected[name].as_u64().unwrap();
+    assert!(bytes("bytes_before") - bytes("bytes_after") > 880_000, "{collected}");
+    let on_disk = bed.json(&["stats"]);
+    let fresh = history(4..=5).json(&["stats"])["stored_bytes"].as_f64().unwrap();
+    assert!(on_disk["stored_bytes"].as_f64().unwrap() < 1.15 * fresh, "{on_disk} {fresh}");
+    assert_eq!(on_disk["versions"], 2);
+    assert_eq!(bed.json(&["verify", "--deep"])["errors"], json!([]));
+    assert_eq!(bed.ok(&["cat", "t/new", "--version", "4"]).stdout, noise(4, 300_000));
+    assert_eq!(bed.ok(&["cat", "t/same"]).stdout, text(0, 100_000));
+
+    // Unchanged files are still not read again, and nothing is left to free.
+    let again = bed.json(&["ingest", "t"]);
+    assert_eq!((&again["version"], &again["bytes"]), (&json!(6), &json!(0)));
+    assert_eq!(bed.json(&["gc"])["chunks"], 0);
+    assert_eq!(bed.json(&["gc", "--dry-run"])["chunks"], 0);
+}
+
+#[test]
+fn tags_keep_versions_until_they_are_removed() {
+    let bed = history(1..=3);
+    assert_eq!(bed.ok(&["tag"]).text(), "no tag\n");
+    assert_eq!(bed.json(&["tag", "first", "1"])["tags"], json!([{ "name": "first", "version": 1 }]));
+    bed.ok(&["tag", "now"]);
+    let log = bed.json(&["log"]);
+    let tags: Vec<&Value> = log["versions"].as_array().unwrap().iter().map(|line| &line["tags"]).collect();
+    assert_eq!(tags, [&json!(["now"]), &json!([]), &json!(["first"])]);
+    assert!(bed.ok(&["log"]).text().contains("[first] number 1"));
+    let refused = bed.run(&["forget", "--version", "1"]);
+    assert!(refused.line(2).contains("version 1 is tagged"), "{refused:?}");
+    assert!(bed.run(&["forget", "--version", "3"]).line(2).contains("version 3 is the newest"));
+    assert_eq!(bed.json(&["forget", "--keep-last", "1"])["kept_by_tag"], json!([1]));
+    assert_eq!(numbers(&bed), [3, 1]);
+    bed.ok(&["tag", "--remove", "first"]);
+    assert!(bed.run(&["tag", "--remove", "first"]).line(1).contains("no tag `first`"));
+    assert_eq!(bed.json(&["forget", "--version", "1"])["forgotten"], json!([1]));
+    assert!(bed.run(&["tag", "late", "1"]).line(1).contains("version 1 was forgotten"));
+    assert_eq!(bed.run(&["tag", "12"]).status, 2);
+    assert_eq!(bed.run(&["forget"]).status, 2);
+    assert_eq!(bed.run(&["forget", "--keep-last", "0"]).status, 2);
+}
+
+#[test]
+fn log_of_a_path_shows_what_a_forgotten_version_changed_in_the_next_that_is_kept() {
+    let bed = Bed::new();
+    for (version, content) in ["1", "2", "2", "4"].iter().enumerate() {
+        bed.write("t/a", content);
+        bed.write("t/b", version.to_string());
+        bed.ok(&["ingest", "t"]);
+    }
+    bed.ok(&["forget", "--version", "2"]);
+    let log = bed.json(&["log", "t/a"]);
+    let listed: Vec<&Value> =
+        log["versions"].as_array().unwrap().iter().map(|line| &line["version"]).collect();
+    assert_eq!(listed, [4, 3, 1]);
+}
+
+#[test]
+fn damage_names_the_files_that_a_chunk_is_needed_for() {
+    let bed = history(1..=2);
+    let mut files = 0;
+    for chunk in 1..30_u64 {
+        let answer = bed.run(&["damage", "--chunk", &chunk.to_string(), "--json"]);
+        if answer.status == 1 {
+            assert!(answer.line(1).contains(&format!("no chunk {chunk} is stored")), "{answer:?}");
+            continue;
+        }
+        let report = answer.json();
+        assert_eq!(fields(&report), ["chunks", "files"]);
+        for file in report["files"].as_array().unwrap() {
+            files += 1;
+            assert_eq!(fields(file), ["path", "version", "versions"]);
+            let versions = if file["path"] == "t/same" { json!([1, 2]) } else { json!([file["version"]]) };
+            assert_eq!(file["versions"], versions);
+        }
+    }
+    assert!(files > 8);
+    assert!(bed.ok(&["damage", "--chunk", "1"]).text().ends_with("need it\n"));
+}
+
+/// The real history that `cargo xtask demo` fetches; without it there is nothing to measure, which is said.
+#[test]
+#[ignore = "ingests 250 MB, three times"]
+fn the_fetched_history_takes_as_much_as_a_fresh_store_of_what_is_kept() {
+    let target = Path::new(BINARY).ancestors().nth(2).unwrap().join("corpora/typescript");
+    let corpus = std::env::var_os("ENGRAMS_CORPUS").map_or(target, PathBuf::from);
+    let Ok(found) = fs::read_dir(&corpus) else {
+        println!(
+            "{} is not there: `cargo xtask demo` fetches it, ENGRAMS_CORPUS names another",
+            corpus.display()
+        );
+        return;
+    };
+    let mut releases: Vec<PathBuf> =
+        found.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+    releases.sort();
+    let store_of = |releases: &[PathBuf]| {
+        let bed = Bed::new();
+        for release in releases {
+            let answer = bed.run(&[OsStr::new("ingest"), release.as_os_str(), "--as".as_ref(), "t".as_ref()]);
+            assert_eq!(answer.status, 0, "{answer:?}");
+        }
+        bed
+    };
+    let bed = store_of(&releases);
+    for kept in [6, 2] {
+        bed.ok(&["forget", "--keep-last", &kept.to_string()]);
+        let collected = bed.json(&["gc"]);
+        let fresh = store_of(&releases[releases.len() - kept..]);
+        let bytes = |bed: &Bed| bed.json(&["stats"])["stored_bytes"].as_u64().unwrap();
+        let (after, fresh) = (bytes(&bed), bytes(&fresh));
+        let share = after as f64 / fresh as f64;
+        println!("{kept} of {}: {after} bytes, fresh {fresh}: {share:.3}; {collected}", releases.len());
+        assert!(share < 1.15, "{share:.3}");
+        assert_eq!(bed.json(&["verify", "--deep"])["ok"], true);
+        for (at, release) in releases.iter().enumerate().skip(releases.len() - kept) {
+            let (out, number) = (format!("out{kept}-{at}"), (at + 1).to_string());
+            bed.ok(&["extract", "t", "-o", &out, "--version", &number]);
+            let same = Command::new("diff").arg("-r").arg(bed.path(&out).join("t")).arg(release).status();
+            assert!(same.unwrap().success(), "version {number}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Tags: names for versions, which protect them from being forgotten.
+
+use crate::backend::KeyRange;
+use crate::format::{MAX_ID, Reader, put_varint, seal, unseal};
+use crate::store::EngramStore;
+use crate::{Batch, Durability, Error, Result, Space};
+
+/// A name for a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag {
+    /// 1 to 200 bytes of text without control characters; not a number, so that neither is taken for the other.
+    pub name: String,
+    /// The version it names, which is kept while the tag is there.
+    pub version: u64,
+}
+
+const PREFIX: &[u8] = b"tag/";
+/// The first key after all tags.
+const END: &[u8] = b"tag0";
+/// Longest name, in bytes.
+const MAX_NAME_BYTES: usize = 200;
+
+impl EngramStore {
+    /// Gives version `number` a name, which it loses to this one if another version had it. Durable when it returns.
+    ///
+    /// # Errors
+    /// `Invalid` when the name is not allowed, `NotFound` when there is no such version.
+    pub fn tag(&self, name: &str, number: u64) -> Result<()> {
+        check_name(name)?;
+        // Under the commit lock, so that the version is not forgotten meanwhile.
+        let head = self.0.head();
+        let newest = head.as_ref().map_or(0, |head| head.number);
+        if number == 0 || number > newest {
+            return Err(Error::not_found(format!("no version {number} to tag: the newest is {newest}")));
+        }
+        crate::store::stored_version(&self.0, number)?;
+        let (key, mut value) = (key(name), Vec::new());
+        put_varint(&mut value, number);
+        let mut batch = Batch::new();
+        batch.put(Space::Meta, key.as_slice(), seal(Space::Meta, &key, value));
+        self.0.backend.write(batch, Durability::Durable)
+    }
+
+    /// Removes a tag; the version stays. Durable when it returns.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such tag.
+    pub fn untag(&self, name: &str) -> Result<()> {
+        let _head = self.0.head();
+        let key = key(name);
+        let found = self.0.backend.get(Space::Meta, &key)?;
+        if found.is_none() {
+            return Err(Error::not_found(format!("there is no tag `{}`", name.escape_debug())));
+        }
+        let mut batch = Batch::new();
+        batch.delete(Space::Meta, key);
+        self.0.backend.write(batch, Durability::Durable)
+    }
+
+    /// All tags, by name.
+    ///
+    /// # Errors
+    /// `Corrupt` when one is damaged.
+    pub fn tags(&self) -> Result<Vec<Tag>> {
+        let snapshot = self.0.backend.snapshot()?;
+        let range = KeyRange { from: PREFIX, to: Some(END), ..KeyRange::default() };
+        snapshot
+            .scan(Space::Meta, range)
+            .map(|record| {
+                let (key, value) = record?;
+                decode(&key, &value)
+            })
+            .collect()
+    }
+}
+
+fn key(name: &str) -> Vec<u8> {
+    [PREFIX, name.as_bytes()].concat()
+}
+
+fn decode(key: &[u8], value: &[u8]) -> Result<Tag> {
+    let mut reader = Reader::new(unseal(Space::Meta, key, value)?, "tag");
+    let version = reader.varint_up_to(MAX_ID)?;
+    let name = key.strip_prefix(PREFIX).and_then(|name| std::str::from_utf8(name).ok());
+    let name = name.ok_or_else(|| reader.error("its name is not text"))?.to_owned();
+    reader.finish()?;
+    Ok(Tag { name, version })
+}
+
+fn check_name(name: &str) -> Result<()> {
+    let wrong = |why: &str| Err(Error::invalid(format!("tag `{}` {why}", name.escape_debug())));
+    if name.is_empty() {
+        return wrong("has no name");
+    }
+    if name.len() > MAX_NAME_BYTES {
+        return Err(Error::invalid(format!("a tag of {} bytes is over {MAX_NAME_BYTES}", name.len())));
+    }
+    if name.chars().any(char::is_control) || name.trim() != name {
+        return wrong("has control characters, or spaces at an end");
+    }
+    if name.bytes().all(|b| b.is_ascii_digit()) {
+        return wrong("is a number: those name versions already");
+    }
+    Ok(())
+}
