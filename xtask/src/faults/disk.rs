@@ -86,7 +86,7 @@ pub(super) enum Fate {
     Kept,
     /// So many are kept whole; of the next one, if it is a write, a part (in 65536ths).
     Prefix(usize, u16),
-    /// Each page of each write is kept or lost by chance; directories keep everything.
+    /// Each page of a file shows the changes up to some moment of its own; directories keep everything.
     Pages(u64),
 }
 
@@ -160,6 +160,8 @@ pub(super) fn state_after(events: &[Event], cut: usize, fate: impl Fn(Uncertain)
             uncertain.entry(inode).or_insert(Uncertain { inode, is_directory, changes: 0 }).changes += 1;
         }
     }
+    let counts: BTreeMap<Inode, usize> =
+        uncertain.iter().map(|(&inode, what)| (inode, what.changes)).collect();
     let fates: BTreeMap<Inode, Fate> =
         uncertain.into_iter().map(|(inode, what)| (inode, fate(what))).collect();
     let mut disk = Disk::default();
@@ -177,7 +179,7 @@ pub(super) fn state_after(events: &[Event], cut: usize, fate: impl Fn(Uncertain)
             Fate::Prefix(whole, _) if *before < whole => disk.apply(event),
             Fate::Prefix(whole, part) if *before == whole => disk.apply_part(event, part),
             Fate::Prefix(..) => {}
-            Fate::Pages(seed) => disk.apply_pages(event, seed ^ at as u64),
+            Fate::Pages(seed) => disk.apply_pages(event, seed, *before, counts[&inode]),
         }
         *before += 1;
     }
@@ -231,11 +233,11 @@ impl Disk {
         }
     }
 
-    fn apply_pages(&mut self, event: &Event, seed: u64) {
+    /// One of so many `changes`, of which `before` came earlier.
+    fn apply_pages(&mut self, event: &Event, seed: u64, before: usize, changes: usize) {
         let Event::Write { inode, at, bytes } = event else { return self.apply(event) };
-        let mut random = Random::new(seed);
         // The length may be there without the bytes.
-        if random.percent(50) {
+        if Random::new(seed).percent(50) {
             let end = *at as usize + bytes.len();
             let content = self.files.entry(*inode).or_default();
             content.resize(content.len().max(end), 0);
@@ -244,7 +246,13 @@ impl Disk {
         while done < bytes.len() {
             let from = *at as usize + done;
             let end = (done + PAGE_BYTES - from % PAGE_BYTES).min(bytes.len());
-            if random.percent(50) {
+            let mut random = Random::new(seed ^ (1 + from / PAGE_BYTES) as u64);
+            let shown = match random.below(3) {
+                0 => 0,
+                1 => changes,
+                _ => random.below(changes + 1),
+            };
+            if before < shown {
                 self.write(*inode, from as u64, &bytes[done..end]);
             }
             done = end;

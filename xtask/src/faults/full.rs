@@ -90,10 +90,14 @@ fn one_store(
         medium.free()?;
         drop(fs::remove_dir_all(&crashed));
         super::copy(&store, &crashed)?;
+        let before_check = model.newest();
         let outcome = model.check(&campaign.subject, &store);
         let Some(seen) = campaign.judge(outcome, &crashed, &script)? else { return Ok(trial + 1) };
         compared.add(seen);
-        if !ran.succeeded() {
+        if model.newest() > before_check {
+            // Its version was complete, and only what comes after the commit failed.
+            campaign.count("failed after the commit", 1);
+        } else if !ran.succeeded() {
             // The same again, with room.
             let again = campaign.subject.run(&store, &arguments)?;
             if !again.succeeded() {

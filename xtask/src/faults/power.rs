@@ -27,7 +27,7 @@ pub(super) struct Recorded {
 }
 
 pub(super) fn run(campaign: &mut Campaign) -> Outcome {
-    let (sessions, steps) = (campaign.trials(4, 1), campaign.trials(8, 5));
+    let (sessions, steps) = (campaign.trials(6, 1), campaign.trials(8, 5));
     for number in 0..sessions {
         let place = campaign.place()?;
         let random = Random::part(campaign.seed, &format!("power {number}"));
@@ -253,7 +253,7 @@ fn cuts(events: &[Event], quick: bool, random: &mut Random) -> Vec<(usize, Draw)
             }
         }
     }
-    let (prefixes, pages) = if quick { (30, 10) } else { (1000, 300) };
+    let (prefixes, pages) = if quick { (30, 10) } else { (800, 300) };
     for number in 0..prefixes + pages {
         let draw = if number < prefixes { Draw::Prefixes } else { Draw::Pages };
         cuts.push((random.below(events.len() + 1), draw));
