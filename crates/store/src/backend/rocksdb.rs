@@ -16,7 +16,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
+use ::rocksdb::properties::{self, PropName};
 use ::rocksdb::{ColumnFamily, DB, FlushOptions, WriteBatch, WriteOptions};
 
 pub use options::RocksOptions;
@@ -30,6 +32,9 @@ use crate::{Error, ErrorKind, Result, Space};
 /// Batches from this size on are allocated in multiples of it, in bytes.
 const LARGE_BATCH: usize = 512 << 10;
 
+/// How often it is looked whether a flush has ended: it takes tens of milliseconds.
+const FLUSH_POLL: Duration = Duration::from_millis(1);
+
 /// A [`Backend`] in a directory of its own.
 ///
 /// One process at a time may write. Readers beside it open with [`RocksOptions::read_only`]: they see the
@@ -42,6 +47,8 @@ pub struct RocksBackend {
     database: Option<DB>,
     state: AtomicU8,
     flushes: AtomicU64,
+    /// Bytes of write buffers that flushes may be behind with.
+    buffers: u64,
     /// Held shared by plain writes, alone by batches with preconditions and by close.
     gate: RwLock<()>,
 }
@@ -112,6 +119,7 @@ impl RocksBackend {
             database: Some(opened),
             state: AtomicU8::new(OPEN),
             flushes: AtomicU64::new(0),
+            buffers: options.buffers() as u64,
             gate: RwLock::new(()),
         })
     }
@@ -210,7 +218,27 @@ impl RocksBackend {
             // The log may hold it although the tables do not: only opening again can tell.
             self.state.fetch_max(FAILED, Ordering::AcqRel);
             self.failure("write to", error)
-        })
+        })?;
+        if durability == Durability::Staged { self.wait_for_room() } else { Ok(()) }
+    }
+
+    /// Waits while flushes are behind: a second set of write buffers costs more memory than waiting costs time.
+    fn wait_for_room(&self) -> Result<()> {
+        let sum = |property: &PropName| -> Result<u64> {
+            FAMILIES.iter().try_fold(0, |sum, name| {
+                let value = self.database()?.property_int_value_cf(self.family_named(name)?, property);
+                let value = value.map_err(|error| self.failure("measure", error))?;
+                Ok(sum + value.unwrap_or(0))
+            })
+        };
+        // What can't be flushed is told by the next write.
+        while sum(properties::CUR_SIZE_ALL_MEM_TABLES)? > self.buffers
+            && sum(properties::NUM_IMMUTABLE_MEM_TABLE)? > 0
+            && sum(properties::BACKGROUND_ERRORS)? == 0
+        {
+            std::thread::sleep(FLUSH_POLL);
+        }
+        Ok(())
     }
 
     fn flush_all(&self) -> Result<()> {

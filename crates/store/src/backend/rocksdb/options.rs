@@ -34,6 +34,17 @@ impl Default for RocksOptions {
     }
 }
 
+impl RocksOptions {
+    fn budget(&self) -> usize {
+        self.memory_bytes.max(6 * MIB)
+    }
+
+    /// Bytes of all write buffers.
+    pub(super) fn buffers(&self) -> usize {
+        self.budget() - self.budget() / 3
+    }
+}
+
 /// The column families, each with the spaces it holds.
 pub(super) const FAMILIES: [&str; 4] = ["default", "heads", "payloads", "index"];
 
@@ -54,12 +65,11 @@ const OPEN_FILES: i32 = 24;
 
 /// The options of the database and of each column family.
 pub(super) fn tuned(options: &RocksOptions, create: bool) -> (Options, Vec<ColumnFamilyDescriptor>) {
-    let budget = options.memory_bytes.max(6 * MIB);
     let mut cache_options = LruCacheOptions::default();
-    cache_options.set_capacity(budget / 3);
+    cache_options.set_capacity(options.budget() / 3);
     cache_options.set_num_shard_bits(2);
     let cache = Cache::new_lru_cache_opts(&cache_options);
-    let buffers = budget - budget / 3;
+    let buffers = options.buffers();
     let families =
         FAMILIES.map(|name| ColumnFamilyDescriptor::new(name, family(name, &cache, buffers))).into();
     (database(options, create, buffers), families)
