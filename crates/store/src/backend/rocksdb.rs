@@ -136,7 +136,7 @@ impl RocksBackend {
                 return opened;
             }
             last = opened.err();
-            std::thread::sleep(std::time::Duration::from_millis(attempt));
+            std::thread::sleep(Duration::from_millis(attempt));
         }
         let busy = format!("the store at {} changes faster than it can be opened", path.display());
         let busy = Error::new(ErrorKind::Unavailable, busy);
