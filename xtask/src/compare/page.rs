@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::results::{Growth, Histories, Incompressible, Memory, Reads, Results, Row, Taken, Usages};
 use super::samples::Samples;
-use super::streams::gibibytes;
+use super::streams::length;
 use super::target;
 use crate::plot::{Axis, Chart, Colour, Point, Scale, Series};
 use crate::process::Outcome;
@@ -165,7 +165,7 @@ fn incompressible(seen: &Incompressible) -> String {
     let mut table = format!(
         "{} of random bytes in one file, {:.2} times that on disk afterwards; {}.\n\n\
          | what | seconds | GB/s | CPU s | peak MiB |\n|---|--:|--:|--:|--:|\n",
-        gibibytes(seen.bytes),
+        length(seen.bytes),
         seen.disk_bytes.median().unwrap_or(0.0) / seen.bytes as f64,
         rounds(seen.rounds),
     );
@@ -191,16 +191,16 @@ fn memory(lengths: &[Memory]) -> String {
     let mut table = "| stream | ingest, peak MiB | seconds | extract, peak MiB | seconds |\n\
                      |---|--:|--:|--:|--:|\n"
         .to_owned();
-    for length in lengths {
-        let size = gibibytes(length.bytes);
-        table.push_str(&match &length.skipped {
+    for stream in lengths {
+        let size = length(stream.bytes);
+        table.push_str(&match &stream.skipped {
             Some(why) => format!("| {size} | left out: {} | | | |\n", escape(why)),
             None => format!(
                 "| {size} | {} | {} | {} | {} |\n",
-                peaks(&length.ingest).show(0),
-                length.ingest.seconds.show(1),
-                peaks(&length.extract).show(0),
-                length.extract.seconds.show(1),
+                peaks(&stream.ingest).show(0),
+                stream.ingest.seconds.show(1),
+                peaks(&stream.extract).show(0),
+                stream.extract.seconds.show(1),
             ),
         });
     }
