@@ -63,10 +63,10 @@ fn streams(c: &mut Criterion) {
 
     let mut group = c.benchmark_group("ingest");
     group.sample_size(10);
-    let cases: [(&str, Option<&[u8]>, &[u8]); 5] = [
-        ("random", None, &random),
+    let cases = [
+        ("random", None, random.as_slice()),
         ("text", None, &text),
-        ("random, next version", Some(&random), &random_next),
+        ("random, next version", Some(random.as_slice()), &random_next),
         ("text, next version", Some(&text), &text_next),
         ("text, stored already", Some(&text), &text),
     ];
