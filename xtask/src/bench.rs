@@ -112,7 +112,7 @@ fn table(found: &[Measured]) -> Table {
     for one in found {
         let throughput = match one.amount {
             Some((bytes, true)) => format!("{:.2} GB/s", bytes / one.nanoseconds),
-            Some((elements, false)) => format!("{:.2} M/s", elements / one.nanoseconds * 1e3),
+            Some((elements, false)) => format!("{:.1} k/s", elements / one.nanoseconds * 1e6),
             None => String::new(),
         };
         table.row([one.name.clone(), duration(one.nanoseconds), throughput]);
@@ -171,7 +171,7 @@ mod tests {
         let shown = table(&[one("a", Some((2000.0, true))), one("b", Some((10.0, false))), one("c", None)]);
         let shown = shown.to_string();
         assert!(
-            shown.contains("2.00 GB/s") && shown.contains("10.00 M/s") && shown.ends_with("1.00 us\n"),
+            shown.contains("2.00 GB/s") && shown.contains("10000.0 k/s") && shown.ends_with("1.00 us\n"),
             "{shown}"
         );
     }

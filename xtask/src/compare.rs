@@ -38,7 +38,6 @@ const PEERS: [(&str, &str); 4] =
 const EMBEDDENATOR: &str = "0.25.0";
 
 const GIBIBYTE: u64 = 1 << 30;
-const GROWTH_STEP: u64 = 1_000_000_000;
 const GROWTH_STEPS: u64 = 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,12 +59,30 @@ const PARTS: [(&str, Part); 6] = [
     ("growth", Part::Growth),
 ];
 
+/// Bytes of the streams that are made for measuring.
+#[derive(Debug, PartialEq, Eq)]
+struct Lengths {
+    incompressible: u64,
+    memory: [u64; 3],
+    growth_step: u64,
+}
+
+const USUAL: Lengths = Lengths {
+    incompressible: 4 * GIBIBYTE,
+    memory: [GIBIBYTE, 4 * GIBIBYTE, 16 * GIBIBYTE],
+    growth_step: 1_000_000_000,
+};
+const QUICK: Lengths = Lengths {
+    incompressible: GIBIBYTE / 2,
+    memory: [GIBIBYTE / 16, GIBIBYTE / 4, GIBIBYTE],
+    growth_step: 100_000_000,
+};
+
 #[derive(Debug, PartialEq, Eq)]
 struct Options {
     rounds: usize,
     parts: Vec<Part>,
-    /// Bytes of the file that nothing can compress.
-    incompressible: u64,
+    lengths: &'static Lengths,
     /// Only write the page from what was measured before.
     render: bool,
 }
@@ -141,7 +158,7 @@ fn options(arguments: &[String]) -> Outcome<Options> {
     Ok(Options {
         rounds: rounds.unwrap_or(if quick { 1 } else { 3 }),
         parts: if only.is_empty() { usual.to_vec() } else { only },
-        incompressible: if quick { GIBIBYTE / 2 } else { 4 * GIBIBYTE },
+        lengths: if quick { &QUICK } else { &USUAL },
         render,
     })
 }
@@ -197,17 +214,17 @@ fn measure(
             results.reads = Some(Taken { circumstances, figures });
         }
         Part::Incompressible => {
-            let figures = bench.incompressible(options.incompressible, options.rounds)?;
+            let figures = bench.incompressible(options.lengths.incompressible, options.rounds)?;
             results.incompressible = Some(Taken { circumstances, figures });
         }
         Part::Memory => {
-            let lengths = [1, 4, 16].map(|gibibytes| gibibytes * GIBIBYTE);
+            let lengths = options.lengths.memory.iter();
             let figures =
-                lengths.iter().map(|&length| bench.memory(length, options.rounds)).collect::<Outcome<_>>()?;
+                lengths.map(|&length| bench.memory(length, options.rounds)).collect::<Outcome<_>>()?;
             results.memory = Some(Taken { circumstances, figures });
         }
         Part::Growth => {
-            let figures = bench.growth(GROWTH_STEP, GROWTH_STEPS)?;
+            let figures = bench.growth(options.lengths.growth_step, GROWTH_STEPS)?;
             results.growth = Some(Taken { circumstances, figures });
         }
     }
@@ -322,9 +339,10 @@ mod tests {
     #[test]
     fn options_choose_parts_and_rounds() {
         let usual = parsed(&[]).unwrap();
-        assert_eq!((usual.rounds, usual.parts.len(), usual.incompressible), (3, 4, 4 * GIBIBYTE));
+        assert_eq!((usual.rounds, usual.parts.len(), usual.lengths), (3, 4, &USUAL));
         let quick = parsed(&["--quick"]).unwrap();
         assert_eq!((quick.rounds, quick.parts), (1, vec![Part::History, Part::Reads, Part::Incompressible]));
+        assert_eq!(quick.lengths, &QUICK);
         assert_eq!(parsed(&["--long"]).unwrap().parts.len(), PARTS.len());
         let only = parsed(&["--only", "memory", "--rounds", "5"]).unwrap();
         assert_eq!((only.rounds, only.parts), (5, vec![Part::Memory]));

@@ -1,7 +1,8 @@
 //! `cargo xtask VERB`: set-up, checks and demonstration of the workspace, one file per verb.
 //!
 //! A verb may assume cargo and the standard library, nothing else; what more it needs it looks for first and
-//! installs or names. It never edits a source file.
+//! installs or names. It never edits a source file; `compare` writes its page in
+//! `docs`.
 #![forbid(unsafe_code)]
 
 mod bench;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::results::{Growth, Histories, Incompressible, Memory, Reads, Results, Row, Taken, Usages};
 use super::samples::Samples;
-use super::streams::gibibytes;
+use super::streams::length;
 use super::target;
 use crate::plot::{Axis, Chart, Colour, Point, Scale, Series};
 use crate::process::Outcome;
@@ -20,11 +20,27 @@ const GROWTH: &str = "growth.svg";
 
 const MEBIBYTE: f64 = (1 << 20) as f64;
 
-/// Writes every part there are figures for, and leaves the others as they are.
+/// Parts of the page, and what measures them.
+const PARTS: [(&str, &str); 8] = [
+    ("targets", ""),
+    ("history", "history"),
+    ("tools", "history"),
+    ("small", "small"),
+    ("reads", "reads"),
+    ("incompressible", "incompressible"),
+    ("memory", "memory"),
+    ("growth", "growth"),
+];
+
+/// Writes every part, also those without figures, so that no figure stays that the results do not have.
 pub(crate) fn update(root: &Path, results: &Results) -> Outcome {
     let path = root.join(PAGE);
     let mut text = fs::read_to_string(&path).map_err(|error| format!("{PAGE}: {error}"))?;
-    for (name, body) in parts(results) {
+    let measured = parts(results);
+    for (name, measured_by) in PARTS {
+        let body = measured.iter().find(|(known, _)| *known == name).map(|(_, body)| body.clone());
+        let body =
+            body.unwrap_or_else(|| format!("Not measured: `cargo xtask compare --only {measured_by}`."));
         text = splice(&text, name, &body)?;
     }
     fs::write(&path, text).map_err(|error| format!("{PAGE}: {error}"))?;
@@ -165,7 +181,7 @@ fn incompressible(seen: &Incompressible) -> String {
     let mut table = format!(
         "{} of random bytes in one file, {:.2} times that on disk afterwards; {}.\n\n\
          | what | seconds | GB/s | CPU s | peak MiB |\n|---|--:|--:|--:|--:|\n",
-        gibibytes(seen.bytes),
+        length(seen.bytes),
         seen.disk_bytes.median().unwrap_or(0.0) / seen.bytes as f64,
         rounds(seen.rounds),
     );
@@ -191,16 +207,16 @@ fn memory(lengths: &[Memory]) -> String {
     let mut table = "| stream | ingest, peak MiB | seconds | extract, peak MiB | seconds |\n\
                      |---|--:|--:|--:|--:|\n"
         .to_owned();
-    for length in lengths {
-        let size = gibibytes(length.bytes);
-        table.push_str(&match &length.skipped {
+    for stream in lengths {
+        let size = length(stream.bytes);
+        table.push_str(&match &stream.skipped {
             Some(why) => format!("| {size} | left out: {} | | | |\n", escape(why)),
             None => format!(
                 "| {size} | {} | {} | {} | {} |\n",
-                peaks(&length.ingest).show(0),
-                length.ingest.seconds.show(1),
-                peaks(&length.extract).show(0),
-                length.extract.seconds.show(1),
+                peaks(&stream.ingest).show(0),
+                stream.ingest.seconds.show(1),
+                peaks(&stream.extract).show(0),
+                stream.extract.seconds.show(1),
             ),
         });
     }
@@ -309,7 +325,9 @@ fn growth_chart(seen: &Growth) -> Chart {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::circumstances::Circumstances;
     use crate::compare::measure::Usage;
+    use crate::tree::Scratch;
 
     fn histories() -> Histories {
         let mut good = Row { tool: "tar | zstd".to_owned(), ..Row::default() };
@@ -354,6 +372,20 @@ mod tests {
     }
 
     #[test]
+    fn no_figure_stays_that_the_results_do_not_have() {
+        let scratch = Scratch::new("page").unwrap();
+        let part = |(name, _): (&str, &str)| format!("<!-- generated: {name} -->\nold\n<!-- end -->\n");
+        let text: String = PARTS.map(part).concat();
+        fs::create_dir(scratch.path().join("docs")).unwrap();
+        fs::write(scratch.path().join(PAGE), text).unwrap();
+        let taken = Taken { circumstances: Circumstances::default(), figures: histories() };
+        update(scratch.path(), &Results { history: Some(taken), ..Results::default() }).unwrap();
+        let text = fs::read_to_string(scratch.path().join(PAGE)).unwrap();
+        assert!(!text.contains("old") && text.contains("Not measured: `cargo xtask compare --only memory`."));
+        assert!(scratch.path().join("docs").join(PLOTS).join(DISK_AND_TIME).is_file());
+    }
+
+    #[test]
     fn a_failed_tool_has_no_point() {
         let chart = disk_and_time(&histories());
         let labels: Vec<&str> =
@@ -364,8 +396,7 @@ mod tests {
     #[test]
     fn the_page_has_a_place_for_every_part() {
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(PAGE)).unwrap();
-        let parts = ["targets", "history", "tools", "small", "reads", "incompressible", "memory", "growth"];
-        for part in parts {
+        for (part, _) in PARTS {
             splice(&text, part, "").unwrap();
         }
     }

@@ -72,7 +72,7 @@ impl Bench<'_> {
     pub(crate) fn memory(&self, bytes: u64, rounds: usize) -> Outcome<Memory> {
         let mut seen = Memory { bytes, ..Memory::default() };
         if let Err(why) = self.need(bytes * 2) {
-            eprintln!("   {}: left out: {why}", gibibytes(bytes));
+            eprintln!("   {}: left out: {why}", length(bytes));
             seen.skipped = Some(why);
             return Ok(seen);
         }
@@ -84,7 +84,7 @@ impl Bench<'_> {
             let extract = self.check(&store, "stream", bytes, place.path())?;
             eprintln!(
                 "   round {round} of {rounds}: {}: peak {:.0} MiB in, {:.0} MiB out",
-                gibibytes(bytes),
+                length(bytes),
                 fed.peak_bytes / f64::from(1 << 20),
                 extract.peak_bytes / f64::from(1 << 20)
             );
@@ -128,7 +128,7 @@ impl Bench<'_> {
         let same = File::open(&path).and_then(|mut file| random::is_stream(SEED, bytes, &mut file));
         match same.map_err(|error| at(&path, &error))? {
             true => Ok(usage),
-            false => Err(format!("{} came out different from what went in", gibibytes(bytes))),
+            false => Err(format!("{} came out different from what went in", length(bytes))),
         }
     }
 
@@ -138,7 +138,7 @@ impl Bench<'_> {
         if free >= bytes + SPARE {
             return Ok(());
         }
-        Err(format!("it needs {} of free disk, and {} are there", gibibytes(bytes + SPARE), gibibytes(free)))
+        Err(format!("it needs {} of free disk, and {} are there", length(bytes + SPARE), length(free)))
     }
 }
 
@@ -212,10 +212,11 @@ fn available(said: &str) -> Option<u64> {
     said.lines().last()?.trim().parse().ok()
 }
 
-/// `1 GiB`, `0.5 GiB`.
-pub(crate) fn gibibytes(bytes: u64) -> String {
-    let number = format!("{:.2}", bytes as f64 / (1_u64 << 30) as f64);
-    format!("{} GiB", number.trim_end_matches('0').trim_end_matches('.'))
+/// `64 MiB`, `1 GiB`, `1.5 GiB`.
+pub(crate) fn length(bytes: u64) -> String {
+    let (unit, name) = if bytes < 1 << 30 { (1_u64 << 20, "MiB") } else { (1 << 30, "GiB") };
+    let number = format!("{:.2}", bytes as f64 / unit as f64);
+    format!("{} {name}", number.trim_end_matches('0').trim_end_matches('.'))
 }
 
 #[cfg(test)]
@@ -224,7 +225,7 @@ mod tests {
 
     #[test]
     fn sizes_are_written_for_people() {
-        assert_eq!([1 << 30, 4 << 30, 512 << 20].map(gibibytes), ["1 GiB", "4 GiB", "0.5 GiB"]);
+        assert_eq!([64 << 20, 16 << 30, 3 << 29].map(length), ["64 MiB", "16 GiB", "1.5 GiB"]);
     }
 
     #[test]

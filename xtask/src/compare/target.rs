@@ -2,7 +2,7 @@
 
 use super::results::{Histories, Memory, Results, Row, Usages};
 use super::samples::Samples;
-use super::streams::gibibytes;
+use super::streams::length;
 
 /// One aim.
 #[derive(Debug, PartialEq)]
@@ -112,7 +112,7 @@ fn of_streams(results: &Results, targets: &mut Vec<Target>) {
     targets.push(Limit::at_most(3.0, milliseconds).judge(what, reads));
 
     let stream = results.incompressible.as_ref().map(|taken| &taken.figures);
-    let size = stream.map_or_else(|| gibibytes(4 << 30), |stream| gibibytes(stream.bytes));
+    let size = stream.map_or_else(|| length(4 << 30), |stream| length(stream.bytes));
     let again = stream.and_then(|stream| Some(stream.bytes as f64 / stream.again.seconds.median()?));
     let what = format!("ingest of {size} already stored, read in full");
     targets.push(Limit::at_least(1.5e9, speed).judge(what, again));
@@ -130,7 +130,7 @@ fn of_streams(results: &Results, targets: &mut Vec<Target>) {
             .collect();
         let most = peaks.iter().map(|&(_, peak)| peak).reduce(f64::max);
         let least = peaks.iter().map(|&(_, peak)| peak).reduce(f64::min);
-        let sizes = peaks.iter().map(|&(bytes, _)| gibibytes(bytes)).collect::<Vec<_>>().join(", ");
+        let sizes = peaks.iter().map(|&(bytes, _)| length(bytes)).collect::<Vec<_>>().join(", ");
         let streams = if sizes.is_empty() { "1, 4 and 16 GiB".to_owned() } else { sizes };
         let what = format!("peak memory of {verb}, streams of {streams}");
         targets.push(Limit::at_most(f64::from(256 << 20), mebibytes).judge(&what, most));
