@@ -27,8 +27,9 @@ fn vector(chunk: u64) -> [u8; STORED_VECTOR_BYTES] {
 
 /// Stages chunks that have features, vectors and names, and no bytes.
 fn fill(store: &EngramStore, chunks: u64) -> Result<()> {
+    let draft = store.draft()?;
     for first in (0..chunks).step_by(BATCH as usize) {
-        let mut staging = store.staging();
+        let mut staging = store.staging(draft.reuse());
         for chunk in first..chunks.min(first + BATCH) {
             let mut name = [0; 32];
             name[..8].copy_from_slice(&mix64(chunk).to_le_bytes());
@@ -54,7 +55,8 @@ fn fill(store: &EngramStore, chunks: u64) -> Result<()> {
 /// The nearest stored chunk for each chunk of a group: its distance and its id.
 fn recall(store: &EngramStore, queries: &[(Vec<u64>, [u8; STORED_VECTOR_BYTES])]) -> Result<Vec<(u32, u64)>> {
     let lists: Vec<&[u64]> = queries.iter().map(|(features, _)| features.as_slice()).collect();
-    let proposed = store.staging().recall(&lists)?;
+    let draft = store.draft()?;
+    let proposed = store.staging(draft.reuse()).recall(&lists)?;
     let mut nearest = Vec::with_capacity(queries.len());
     for (ids, (_, vector)) in proposed.into_iter().zip(queries) {
         let mut best = (u32::MAX, u64::MAX);
