@@ -16,6 +16,8 @@ use crate::process::Outcome;
 
 const SCALE: Scale = Scale { files: 12, largest: 100_000 };
 const VERSIONS: usize = 5;
+/// Of a session that ends in the middle of its last ingest; the binary may have forgotten versions before.
+const COMMANDS: usize = 7;
 
 /// Trials at a time: a database that failed to merge a damaged table waits a second before it goes on.
 const WORKERS: usize = 6;
@@ -141,7 +143,7 @@ fn make_store(campaign: &Campaign, around: &Path, random: &mut Random) -> Outcom
 
 /// A store as a process leaves it that is killed when its commit has returned: the commit is in its log alone.
 fn make_crashed_store(campaign: &Campaign, around: &Path, random: &mut Random) -> Outcome<Damaged> {
-    let recorded = power::record(campaign, around, Random::new(random.next()), VERSIONS)?;
+    let recorded = power::record(campaign, around, Random::new(random.next()), COMMANDS)?;
     let (state, model) = recorded.killed_at_the_end();
     let root = around.join("crashed");
     let written = fs::create_dir(&root).and_then(|()| state.write(&root));
