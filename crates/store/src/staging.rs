@@ -10,7 +10,7 @@ use crate::format::{Head, id_key, put_varint};
 use crate::pin::Reuse;
 use crate::recall::{Entry, RECALL_FEATURES, RecallIndex};
 use crate::store::Inner;
-use crate::{Batch, Durability, Error, ErrorKind, Reader, Result, Space, recall};
+use crate::{Batch, Durability, Error, Reader, Result, Space, recall, unless_corrupt};
 
 /// Chunks recalled for one. More share too little to be a base, and each costs the reading of a head.
 pub const MOST_RECALLED: usize = 16;
@@ -88,18 +88,12 @@ impl<'s> Staging<'s> {
     fn among(&self, name: &[u8; 32], ids: &[u64]) -> Result<Option<u64>> {
         for &id in ids {
             let leftover = (self.ids.leftover_start..self.ids.leftover_end).contains(&id);
-            match self.store.chunks.head(id) {
-                // A crash may have kept the entry of a leftover and lost what it points to.
-                Ok(head)
-                    if head.name == *name
-                        && (!leftover || self.store.chunks.plain(id).is_ok())
-                        && self.reuse.chunk(id) =>
-                {
-                    return Ok(Some(id));
-                }
-                // A damaged chunk must not keep new bytes from being stored, under a new id.
-                Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
-                _ => {}
+            // A damaged chunk must not keep new bytes from being stored, under a new id.
+            let Some(head) = unless_corrupt(self.store.chunks.head(id))? else { continue };
+            // A crash may have kept the entry of a leftover and lost what it points to.
+            let is_whole = || !leftover || self.store.chunks.plain(id).is_ok();
+            if head.name == *name && is_whole() && self.reuse.chunk(id) {
+                return Ok(Some(id));
             }
         }
         Ok(None)

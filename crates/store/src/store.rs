@@ -16,11 +16,12 @@ use crate::list::{Cursor, ListBuilder};
 use crate::mark::CommitMark;
 use crate::page::{PageStore, next_id};
 use crate::pin::{Pin, Pins, Reuse};
+use crate::recall::{self, Candidate};
 use crate::reserve::{Reserve, Reserved};
 use crate::staging::{Ids, Staging};
 use crate::trace::{FileTally, Traces};
 use crate::tree::{FileNode, Piece, Tree, TreeRoot};
-use crate::{Backend, Batch, Durability, Error, Result, Space};
+use crate::{Backend, Batch, Durability, Error, Result, STORED_VECTOR_BYTES, Space};
 
 /// Many versions of many files. A handle: clones share the store.
 #[derive(Clone)]
@@ -314,6 +315,19 @@ impl EngramStore {
     /// `Corrupt` when it is damaged.
     pub fn find_chunk_head(&self, id: u64) -> Result<Option<Arc<Head>>> {
         self.0.chunks.find_head(id)
+    }
+
+    /// Those of the chunks `ids` that resemble a chunk with this vector, nearest first; what is gone or damaged is left
+    /// out.
+    ///
+    /// # Errors
+    /// `Io` or `Unavailable`.
+    pub fn rank(
+        &self,
+        vector: &[u8; STORED_VECTOR_BYTES],
+        ids: impl Iterator<Item = u64>,
+    ) -> Result<Vec<Candidate>> {
+        recall::rank(&self.0.chunks, vector, ids)
     }
 
     /// The plain bytes of chunk `id`, checked against its name.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use engrams_core::{Dimension, Engram, bottom_k, features_of, is_recall};
+use engrams_core::{Dimension, Engram};
 
 use crate::backend::{KeyRange, Snapshot};
 use crate::format::{Head, Superblock, Version, id_key, id_of_key};
@@ -10,7 +10,7 @@ use crate::staging::{ids_in, name_key};
 use crate::store::Inner;
 use crate::trace::{Traces, bytes_of};
 use crate::tree::{Entry, FileNode, Piece, Tree, difference};
-use crate::{EngramStore, Error, ErrorKind, RECALL_FEATURES, Result, Space, recall};
+use crate::{EngramStore, Error, ErrorKind, Result, Space, recall};
 
 /// How thoroughly to verify.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -90,10 +90,7 @@ type Recalled = HashMap<u64, Vec<u32>>;
 
 /// The keys under which a chunk may be in the recall index.
 fn recall_keys(plain: &[u8]) -> Vec<u32> {
-    let mut features = Vec::new();
-    features_of(plain, &mut features);
-    features.retain(|&f| is_recall(f));
-    recall::keys(&bottom_k(&features, RECALL_FEATURES))
+    recall::keys(&recall::smallest_features(plain))
 }
 
 struct Verification<'s> {

@@ -8,13 +8,11 @@
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use engrams_core::features_of;
-use engrams_core::is_recall;
-use engrams_store::{EngramStore, Head, Plain, Result, unless_corrupt};
+use engrams_core::{features_of, is_recall};
+use engrams_store::{Candidate, EngramStore, Head, Plain, Result, unless_corrupt};
 use lru::LruCache;
 
 use super::effort::Effort;
-use super::recall::Candidate;
 
 /// A chosen base.
 #[derive(Debug, Clone)]
