@@ -27,6 +27,7 @@ mod mark;
 mod noise;
 mod page;
 mod pin;
+mod reading;
 mod recall;
 mod reserve;
 mod retention;

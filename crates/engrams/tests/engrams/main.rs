@@ -22,6 +22,7 @@ mod locking;
 mod operations;
 mod options;
 mod progress;
+mod read_only;
 mod reading;
 mod recalling;
 #[cfg(feature = "rocksdb")]

@@ -21,11 +21,13 @@
 
 mod faulty;
 mod memory;
+mod read_only;
 #[cfg(feature = "rocksdb")]
 mod rocksdb;
 
 pub use faulty::{Fault, FaultyBackend};
 pub use memory::MemoryBackend;
+pub(crate) use read_only::{ReadOnly, read_only};
 #[cfg(feature = "rocksdb")]
 pub use rocksdb::{RocksBackend, RocksOptions};
 
