@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+mod backup;
 mod boundary;
 mod buffer;
 mod cache;
@@ -31,6 +32,7 @@ mod reading;
 mod recall;
 mod reserve;
 mod retention;
+mod retry;
 mod space;
 mod staging;
 mod statistics;

@@ -24,10 +24,6 @@ const PREFIX: &str = "engrams commit ";
 
 impl CommitMark {
     /// Reads the mark in `directory`.
-    #[cfg_attr(
-        not(any(test, feature = "rocksdb")),
-        expect(dead_code, reason = "only stores in a directory have a mark")
-    )]
     pub(crate) fn read(directory: &Path) -> Result<Self> {
         let mut mark = Self { directory: directory.to_owned(), text: None };
         match fs::read_to_string(mark.file()) {

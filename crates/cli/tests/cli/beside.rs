@@ -19,7 +19,7 @@ const READING: [&[&str]; 11] = [
     &["stats"],
     &["verify"],
     &["verify", "--deep"],
-    &["damage", "1"],
+    &["damage", "--chunk", "1"],
     &["tag"],
     &["gc", "--dry-run"],
     &["forget", "--keep-last", "1", "--dry-run"],
@@ -119,4 +119,30 @@ fn a_directory_that_may_not_be_written_can_be_read() {
     }
     let answer = as_a_user(&bed, &["rm", "t"]).unwrap();
     assert_eq!(answer.status, 1, "{answer:?}");
+}
+
+#[test]
+fn a_backup_is_a_store_also_when_it_was_taken_beside_a_writer() {
+    let bed = Bed::new();
+    let content = stored(&bed);
+    bed.ok(&["backup", "linked"]);
+    {
+        let writer = EngramStore::open(bed.path("store")).unwrap();
+        writer.tag("in the log alone", 2).unwrap();
+        assert_eq!(bed.json(&["backup", "copied"])["version"], 2);
+    }
+    // What happens to the store does not touch them.
+    bed.ok(&["rm", "t"]);
+    bed.ok(&["forget", "--version", "1"]);
+    bed.ok(&["gc"]);
+    for copy in ["linked", "copied"] {
+        bed.ok(&["-s", copy, "verify", "--deep"]);
+        assert!(bed.ok(&["-s", copy, "cat", "t/file"]).stdout == content);
+        assert_eq!(bed.ok(&["-s", copy, "tag"]).text().contains("in the log alone"), copy == "copied");
+        // And is written like any other.
+        bed.ok(&["-s", copy, "ingest", "t"]);
+    }
+    assert!(bed.run(&["backup", "linked"]).line(2).contains("is not empty"));
+    assert!(bed.run(&["-s", "none", "backup", "other"]).line(1).contains("there is no store"));
+    assert!(!bed.path("other").exists());
 }

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should stop")]
 
 mod ahead;
+#[cfg(feature = "rocksdb")]
+mod backup;
 mod bundling;
 mod chains;
 mod closing;
@@ -29,4 +31,5 @@ mod recalling;
 mod rocksdb;
 mod sizes;
 mod streams;
+mod together;
 mod trees;

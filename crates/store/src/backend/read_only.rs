@@ -1,5 +1,6 @@
 //! A backend of which nothing can be changed: what a store that is opened for reading alone stands on.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{Backend, Batch, Durability, Snapshot};
@@ -36,6 +37,10 @@ impl Backend for ReadOnly {
 
     fn compact(&self) -> Result<()> {
         Err(read_only())
+    }
+
+    fn copy_to(&self, directory: &Path) -> Result<()> {
+        self.0.copy_to(directory)
     }
 
     fn close(&self) -> Result<()> {

@@ -7,6 +7,7 @@
 
 mod close;
 mod compact;
+mod copy;
 mod failure;
 mod log;
 mod options;
@@ -311,6 +312,11 @@ impl Backend for RocksBackend {
         }
         self.flush_all()?;
         compact::compact(self)
+    }
+
+    /// Writers wait until it is done: a moment on the same file system, as long as copying takes on another one.
+    fn copy_to(&self, directory: &Path) -> Result<()> {
+        copy::copy_to(self, directory)
     }
 
     fn close(&self) -> Result<()> {
