@@ -1,9 +1,9 @@
 //! Arbitrary records under a store: no panic, no endless work, no wrong bytes.
 //!
-//! A small real store (two versions, with corrections, a long list, every kind of entry) is damaged record by record
-//! and opened again. Two games are played:
+//! A small real store (three versions, one of them tagged and one forgotten, with corrections, a long list, every kind of
+//! entry) is damaged record by record and opened again. Two games are played:
 //!
-//! - *damage*: bytes change without their seals. Whatever still reads must read as it was.
+//! - *damage*: bytes change without their seals. Whatever still reads must read as it was, also after a collection.
 //!   What is ingested afterwards must come back exact, or be refused.
 //! - *forgery*: records are written with right seals and checks, as somebody would who means harm. What reads need not
 //!   be what it was, but nothing may panic.
@@ -17,8 +17,8 @@ use arbitrary::Arbitrary;
 use engrams::store::backend::MemoryBackend;
 use engrams::store::{Backend, Batch, Durability, Space, Superblock};
 use engrams::{
-    Attributes, ChunkParams, Compression, EngramStore, ErrorKind, IngestOptions, OpenOptions,
-    StreamingDecoder, Transaction, VerifyOptions,
+    Attributes, ChunkParams, CollectOptions, Compression, EngramStore, ErrorKind, Forget, IngestOptions,
+    OpenOptions, StreamingDecoder, Transaction, VerifyOptions,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -54,13 +54,20 @@ fn noise(seed: u32, len: usize) -> Vec<u8> {
     (0..len).map(|_| next()).collect()
 }
 
-/// The content of each path in version 1 and in version 2.
+/// The versions that are kept.
+const KEPT: [u64; 2] = [1, 3];
+const TAG: &str = "kept";
+
+/// The content of each path in versions 1 to 3.
 fn contents(version: u64) -> BTreeMap<&'static str, Vec<u8>> {
     let mut long = noise(1, 9000);
     let mut small = b"a few lines of text\n".repeat(5);
     if version == 2 {
         long.splice(5000..5010, noise(9, 37));
         small.extend_from_slice(b"and one more\n");
+    }
+    if version == 3 {
+        long.splice(3000..3000, noise(5, 700));
     }
     BTreeMap::from([
         (PATHS[0], long),
@@ -97,9 +104,12 @@ fn good() -> &'static [Record] {
         let backend = Arc::new(MemoryBackend::new());
         let store =
             EngramStore::with_backend(backend.clone(), &settings().0).expect("an empty backend opens");
-        for version in 1..=2 {
+        for version in 1..=3 {
             assert_eq!(ingest(&store, &contents(version)).expect("a good store takes files"), version);
         }
+        store.tag(TAG, 1).expect("a good store takes tags");
+        store.forget(&Forget { versions: vec![2], ..Forget::default() }).expect("version 2 is not protected");
+        store.remember(b"b", &[7; 32], b"stat").expect("a good store takes notes");
         let stats = store.stats().expect("a good store");
         assert!(stats.recalled_chunks > 0 && stats.chunks > 30, "{stats:?}");
         let report = store.verify(VerifyOptions { deep: true }, &mut |_| {}).expect("a good store");
@@ -213,7 +223,9 @@ fn apply(edits: Vec<Edit>) -> (Vec<(Space, Vec<u8>, Option<Vec<u8>>)>, bool) {
                 let (space, key, _) = pick(record);
                 (space, key, Some(pick(from).2))
             }
-            Edit::Write { space, key, value } => (Space::ALL[usize::from(space) % 8], key, Some(value)),
+            Edit::Write { space, key, value } => {
+                (Space::ALL[usize::from(space) % Space::ALL.len()], key, Some(value))
+            }
             Edit::Forge { record, at, by } => {
                 forged = true;
                 let (space, key, mut value) = pick(record);
@@ -235,7 +247,7 @@ fn apply(edits: Vec<Edit>) -> (Vec<(Space, Vec<u8>, Option<Vec<u8>>)>, bool) {
             Edit::Invent { space, id, content } => {
                 forged = true;
                 let key = u64::from(id).to_be_bytes().to_vec();
-                match space % 6 {
+                match space % 8 {
                     0 => (Space::Page, key.clone(), Some(page(&key, &content))),
                     1 => (Space::Head, key.clone(), Some(seal(Space::Head, &key, &content))),
                     2 => (Space::Version, key.clone(), Some(seal(Space::Version, &key, &content))),
@@ -245,6 +257,10 @@ fn apply(edits: Vec<Edit>) -> (Vec<(Space, Vec<u8>, Option<Vec<u8>>)>, bool) {
                         b"superblock".to_vec(),
                         Some(seal(Space::Meta, b"superblock", &content)),
                     ),
+                    5 => {
+                        (Space::Meta, b"forgotten".to_vec(), Some(seal(Space::Meta, b"forgotten", &content)))
+                    }
+                    6 => (Space::Meta, b"tag/kept".to_vec(), Some(seal(Space::Meta, b"tag/kept", &content))),
                     _ => (Space::Payload, key, Some(content)),
                 }
             }
@@ -282,16 +298,41 @@ fuzz_target!(|edits: Vec<Edit>| {
     if newest > MANY {
         return;
     }
-    for version in 1..=2 {
-        for (path, content) in contents(version) {
-            if let Ok(found) = read(&store, path, version) {
-                assert!(forged || found == content, "wrong bytes in `{path}` of version {version}");
+    let readable = |store: &EngramStore| {
+        let mut readable = Vec::new();
+        for version in KEPT {
+            for (path, content) in contents(version) {
+                if let Ok(found) = read(store, path, version) {
+                    assert!(forged || found == content, "wrong bytes in `{path}` of version {version}");
+                    readable.push((version, path));
+                }
             }
         }
-    }
+        readable
+    };
+    let before = readable(&store);
     let _ = store.versions();
     let _ = store.stats();
+    let _ = store.forgotten();
+    if let Ok(tags) = store.tags() {
+        assert!(forged || tags.iter().all(|tag| tag.name != TAG || tag.version == 1), "{tags:?}");
+    }
+    let _ = store.freeable(&[]);
+    let _ = store.dependents(&[1, 2]);
     let _ = store.verify(VerifyOptions { deep: true }, &mut |_| {});
+    if edited % 4 == 2 {
+        let options = CollectOptions { rebase_above: 0.0, ..CollectOptions::default() };
+        let collected = store.collect(&options, &mut |_| {});
+        drop(store);
+        let Ok(store) = EngramStore::with_backend(backend, &open) else {
+            assert!(forged, "a collection made a store that can't be opened");
+            return;
+        };
+        let after = readable(&store);
+        let lost: Vec<_> = before.iter().filter(|file| !after.contains(file)).collect();
+        assert!(forged || lost.is_empty(), "a collection took {lost:?}: {collected:?}");
+        return;
+    }
     // Damage must not spoil what comes. An ingest takes longer than all the rest, so few inputs pay for one.
     if edited % 4 != 1 {
         return;

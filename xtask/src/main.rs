@@ -12,6 +12,7 @@ mod demo;
 mod emulated;
 mod faults;
 mod features;
+mod fuzz;
 mod licence;
 mod links;
 mod plot;

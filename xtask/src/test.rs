@@ -9,12 +9,12 @@ use std::process::Command;
 use crate::process::{self, Outcome, Steps};
 use crate::tally::Tally;
 use crate::workspace::{self, Workspace};
-use crate::{bench, emulated, features, prerequisites, tidy};
+use crate::{bench, emulated, features, fuzz, prerequisites, tidy};
 
 /// How many cases a property is tried on with `--long` (proptest's default is 256).
 const LONG_CASES: &str = "5000";
 
-/// Runs the steps; `--long` adds ignored tests and many more cases of each property.
+/// Runs the steps; `--long` adds ignored tests, many more cases of each property, Miri and the fuzz targets.
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Outcome {
     let long = match arguments {
         [] => false,
@@ -48,6 +48,9 @@ fn all(workspace: &Workspace, long: bool, steps: &mut Steps, tally: &Tally) -> O
         steps.step("tests of AVX-512 under Miri", || emulated::avx_512(workspace, tally))?;
     }
     steps.step("tests", || tally.run(&mut all_tests(workspace, long)))?;
+    if long {
+        steps.step("fuzz targets, a minute each", || fuzz::run(workspace))?;
+    }
     steps.step("benchmarks, once each", || process::run(&mut bench::smoke(workspace)))?;
     steps.step("documentation tests", || {
         tally.run(workspace.cargo("test").args(["--release", "--doc", "--workspace"]))

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::{cat, damage, extract, forget, gc, ingest, log, ls, rm, stats, tag, verify};
+use crate::{backup, cat, damage, extract, forget, gc, ingest, log, ls, rm, stats, tag, verify};
 
 /// Keeps every version of large, slowly changing files: what resembles something stored costs only the difference.
 #[derive(Debug, Parser)]
@@ -42,6 +42,8 @@ pub(crate) enum Verb {
     Forget(forget::Forget),
     /// Free the space of what no version needs
     Gc(gc::Gc),
+    /// Copy the store, also while it is in use
+    Backup(backup::Backup),
     /// Check that everything stored is intact
     Verify(verify::Verify),
     /// Tell which files of which versions need a chunk

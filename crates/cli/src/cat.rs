@@ -41,7 +41,7 @@ pub(crate) fn run(session: &Session, verb: &Cat) -> Result<Ending, Failure> {
     if session.json {
         return Err(Failure::usage("`cat` writes the file itself, not JSON", "leave --json out"));
     }
-    let store = session.open()?;
+    let store = session.open_for_reading()?;
     let number = verb.at.number(&store)?;
     let path = stored_path(&verb.path)?;
     let tree = store.tree(number)?;

@@ -40,7 +40,7 @@ struct Line {
 }
 
 pub(crate) fn run(session: &Session, verb: &Damage) -> Result<Ending, Failure> {
-    let found = session.open()?.dependents(&verb.chunks)?;
+    let found = session.open_for_reading()?.dependents(&verb.chunks)?;
     let (chunks, count) = (found.chunks, found.files.len() as u64);
     if session.json {
         let report = Report { chunks, files: found.files.into_iter().map(line).collect() };

@@ -58,7 +58,7 @@ struct Report {
 }
 
 pub(crate) fn run(session: &Session, verb: &Extract) -> Result<Ending, Failure> {
-    let store = session.open()?;
+    let store = session.open_for_reading()?;
     let version = match verb.at.number(&store)? {
         Some(number) => number,
         None => newest(&store)?.number,

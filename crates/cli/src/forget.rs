@@ -89,7 +89,7 @@ pub(crate) fn run(session: &Session, verb: &Forget) -> Result<Ending, Failure> {
         },
         versions: verb.versions.clone(),
     };
-    let store = session.open()?;
+    let store = if verb.dry_run { session.open_for_reading()? } else { session.open()? };
     let (plan, would_free) = if verb.dry_run {
         let plan = store.forget_plan(&what)?;
         let would_free = WouldFree::from(store.freeable(&plan.forget)?);

@@ -43,12 +43,13 @@ struct Report {
 }
 
 pub(crate) fn run(session: &Session, verb: &Gc) -> Result<Ending, Failure> {
-    let store = session.open()?;
     if verb.dry_run {
+        let store = session.open_for_reading()?;
         let would_free = WouldFree::from(store.freeable(&[])?);
         session.report(&would_free, || would_free.text())?;
         return Ok(Ending::Complete);
     }
+    let store = session.open()?;
     let options = CollectOptions { compression: Compression::Zstd(verb.level), ..CollectOptions::default() };
     let progress = Progress::steps(0);
     let found = store.collect(&options, &mut |at| {

@@ -41,7 +41,7 @@ struct Line {
 }
 
 pub(crate) fn run(session: &Session, verb: &Log) -> Result<Ending, Failure> {
-    let store = session.open()?;
+    let store = session.open_for_reading()?;
     let path = verb.path.as_deref().map(stored_path).transpose()?;
     let mut versions = store.versions()?;
     if let Some(path) = &path {

@@ -44,7 +44,7 @@ struct Line {
 }
 
 pub(crate) fn run(session: &Session, verb: &Ls) -> Result<Ending, Failure> {
-    let store = session.open()?;
+    let store = session.open_for_reading()?;
     let number = verb.at.number(&store)?;
     let path = verb.path.as_deref().map(stored_path).transpose()?.unwrap_or_default();
     let tree = store.tree(number)?;

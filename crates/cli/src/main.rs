@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod backup;
 mod cat;
 mod damage;
 mod exclude;
@@ -66,6 +67,7 @@ fn run(arguments: Arguments) -> Result<Ending, Failure> {
         Verb::Tag(verb) => tag::run(&session, &verb),
         Verb::Forget(verb) => forget::run(&session, &verb),
         Verb::Gc(verb) => gc::run(&session, &verb),
+        Verb::Backup(verb) => backup::run(&session, &verb),
         Verb::Verify(verb) => verify::run(&session, &verb),
         Verb::Damage(verb) => damage::run(&session, &verb),
         Verb::Stats(verb) => stats::run(&session, &verb),

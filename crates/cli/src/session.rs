@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use clap::Args;
-use engrams::{EngramStore, ErrorKind, Timestamp, Tree, Version, check_path};
+use engrams::{EngramStore, Error, ErrorKind, Timestamp, Tree, Version, check_path};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -32,9 +32,19 @@ pub(crate) struct At {
 }
 
 impl Session {
-    /// Opens the store, which must be there.
+    /// Opens the store, which must be there, to change it.
     pub(crate) fn open(&self) -> Result<EngramStore, Failure> {
-        EngramStore::open_existing(&self.store).map_err(|error| {
+        self.opened(EngramStore::open_existing(&self.store))
+    }
+
+    /// Opens the store, which must be there, for reading alone: also beside who writes it, and where nothing can be written.
+    pub(crate) fn open_for_reading(&self) -> Result<EngramStore, Failure> {
+        allow_many_files();
+        self.opened(EngramStore::open_read_only(&self.store))
+    }
+
+    fn opened(&self, opened: Result<EngramStore, Error>) -> Result<EngramStore, Failure> {
+        opened.map_err(|error| {
             if error.kind() != ErrorKind::NotFound {
                 return error.into();
             }
@@ -75,6 +85,16 @@ impl At {
             return Err(Failure::new(what, "`engrams log` shows when each was made"));
         }
         Ok(then)
+    }
+}
+
+/// A store that is open for reading alone holds all its files: those of 60 GB are more than the usual limit of 1,024.
+fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum {
+        // Where it is refused, opening says which file it could not open.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     }
 }
 

@@ -30,7 +30,7 @@ struct Report {
 }
 
 pub(crate) fn run(session: &Session, _: &Stats) -> Result<Ending, Failure> {
-    let found = session.open()?.stats()?;
+    let found = session.open_for_reading()?.stats()?;
     session.report(&Report::new(&found), || text(&found))?;
     Ok(Ending::Complete)
 }

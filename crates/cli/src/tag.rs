@@ -42,7 +42,7 @@ struct Line {
 }
 
 pub(crate) fn run(session: &Session, verb: &Tag) -> Result<Ending, Failure> {
-    let store = session.open()?;
+    let store = if verb.name.is_some() { session.open()? } else { session.open_for_reading()? };
     if let Some(name) = &verb.name {
         if verb.remove {
             store.untag(name)?;

@@ -29,7 +29,7 @@ struct Report<'a> {
 }
 
 pub(crate) fn run(session: &Session, verb: &Verify) -> Result<Ending, Failure> {
-    let store = session.open()?;
+    let store = session.open_for_reading()?;
     let progress = Progress::steps(0);
     progress.say(|| "checking".to_owned());
     let options = VerifyOptions { deep: verb.deep };

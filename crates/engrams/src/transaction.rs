@@ -53,10 +53,15 @@ impl Transaction {
         Self::on(store, store.draft()?, options)
     }
 
-    /// Begins a transaction that fails when another one changes `path` before it is committed.
-    pub(crate) fn expecting(store: &EngramStore, options: &IngestOptions, path: &[u8]) -> Result<Self> {
+    /// Begins a transaction that is refused if another commit comes first that changes one of these `paths`: for what is
+    /// written depending on what was read there. Without this, others may change what was only read, and two that write
+    /// the same content both succeed, like two counters that go from 1 to 2.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin); `Corrupt` when the newest version can't be read.
+    pub fn begin_expecting(store: &EngramStore, options: &IngestOptions, paths: &[&[u8]]) -> Result<Self> {
         let mut draft = store.draft()?;
-        draft.expect(path)?;
+        paths.iter().try_for_each(|path| draft.expect(path))?;
         Self::on(store, draft, options)
     }
 
@@ -376,8 +381,9 @@ impl Transaction {
     /// Publishes everything as one version. Once it returns, power loss changes nothing.
     ///
     /// # Errors
-    /// `Conflict` when a commit since [`begin`](Self::begin) changed a path that this changes too; nothing is then
-    /// published. Otherwise why a step failed.
+    /// `Conflict` when a commit since [`begin`](Self::begin) changed a path that this changes too, and not alike, or one that
+    /// was [expected](Self::begin_expecting); nothing is then published, and [`EngramStore::retry`] does it again. What others
+    /// made and removed again meanwhile is as it was. Otherwise why a step failed.
     pub fn commit(mut self, message: &str) -> Result<TransactionResult> {
         self.sync()?;
         let Self { pipeline, store, .. } = self;

@@ -39,8 +39,9 @@ impl EngramStore {
     /// A draft on the newest version.
     ///
     /// # Errors
-    /// None today; a shared backend may fail.
+    /// `Invalid` when the store was opened for reading only.
     pub fn draft(&self) -> Result<Draft> {
+        self.0.check_writable()?;
         let (base, base_tree) = {
             let head = self.0.head();
             (head.clone(), self.tree_of(head.as_ref()))

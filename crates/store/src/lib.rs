@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+mod backup;
 mod boundary;
 mod buffer;
 mod cache;
@@ -27,9 +28,11 @@ mod mark;
 mod noise;
 mod page;
 mod pin;
+mod reading;
 mod recall;
 mod reserve;
 mod retention;
+mod retry;
 mod space;
 mod staging;
 mod statistics;

@@ -2,6 +2,9 @@
 //!
 //! A database whose log was damaged may come back without its last commits and without a word. The mark knows how
 //! many there were, so opening such a store is refused instead.
+//!
+//! It is read before the database is opened: what a writer in another process commits in between makes the database
+//! newer than the mark, never older.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -12,18 +15,25 @@ use crate::{Error, Result};
 /// The mark of the store in one directory.
 pub(crate) struct CommitMark {
     directory: PathBuf,
+    /// What it read when it was found; `None`: there was none.
+    text: Option<String>,
 }
 
 const NAME: &str = "COMMIT";
 const PREFIX: &str = "engrams commit ";
 
 impl CommitMark {
-    #[cfg_attr(
-        not(any(test, feature = "rocksdb")),
-        expect(dead_code, reason = "only stores in a directory have a mark")
-    )]
-    pub(crate) fn at(directory: &Path) -> Self {
-        Self { directory: directory.to_owned() }
+    /// Reads the mark in `directory`.
+    pub(crate) fn read(directory: &Path) -> Result<Self> {
+        let mut mark = Self { directory: directory.to_owned(), text: None };
+        match fs::read_to_string(mark.file()) {
+            Ok(text) => mark.text = Some(text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // Bytes that are no text.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => mark.text = Some(String::new()),
+            Err(error) => return Err(mark.io("reading", error)),
+        }
+        Ok(mark)
     }
 
     fn file(&self) -> PathBuf {
@@ -41,11 +51,7 @@ impl CommitMark {
 
     /// Refuses a database whose newest version is older than the mark.
     pub(crate) fn check(&self, newest: u64) -> Result<()> {
-        let text = match fs::read_to_string(self.file()) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(self.io("reading", error)),
-        };
+        let Some(text) = &self.text else { return Ok(()) };
         let marked = text.strip_prefix(PREFIX).and_then(|rest| rest.trim_end().parse::<u64>().ok());
         let marked = marked.ok_or_else(|| {
             Error::corrupt(format!("{} is damaged: it should read `{PREFIX}{newest}`", self.file().display()))
@@ -81,15 +87,19 @@ mod tests {
     #[test]
     fn a_database_behind_its_mark_is_refused() {
         let directory = tempfile::tempdir().unwrap();
-        let mark = CommitMark::at(directory.path());
-        mark.check(0).unwrap();
-        mark.advance(3).unwrap();
+        let none = CommitMark::read(directory.path()).unwrap();
+        none.check(0).unwrap();
+        none.advance(3).unwrap();
+        let mark = CommitMark::read(directory.path()).unwrap();
         mark.check(3).unwrap();
         mark.check(4).unwrap();
         let error = mark.check(2).unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::Corrupt);
         assert!(error.to_string().contains("ends at version 2"), "{error}");
-        fs::write(mark.file(), "engrams commit x").unwrap();
-        assert!(mark.check(3).is_err());
+        for damaged in [&b"engrams commit x"[..], b"", b"engrams commit \xff3"] {
+            fs::write(mark.file(), damaged).unwrap();
+            let error = CommitMark::read(directory.path()).unwrap().check(3).unwrap_err();
+            assert_eq!(error.kind(), crate::ErrorKind::Corrupt);
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engrams_core::{Dimension, Engram};
 
-use crate::backend::{KeyRange, MemoryBackend};
+use crate::backend::{KeyRange, MemoryBackend, ReadOnly};
 use crate::boundary::spread_bytes;
 use crate::chunk::{ChunkReader, Plain};
 use crate::format::{
@@ -41,6 +41,7 @@ pub(crate) struct Inner {
     /// Held by what removes records, and by what must see none go.
     pub(crate) collecting: Mutex<()>,
     pub(crate) recall_bytes: usize,
+    pub(crate) read_only: bool,
 }
 
 /// How to open a store.
@@ -57,6 +58,8 @@ pub struct OpenOptions {
     /// Memory for the recall index, in bytes, taken as chunks are stored and only by what ingests. Default 8 MiB: the
     /// features of the last 65,000 chunks or more (4 GB with chunks of 64 KiB) and a sample of those of older ones.
     pub recall_bytes: usize,
+    /// Open it as it is now, for reading alone: see [`EngramStore::open_read_only`]. Default: no.
+    pub read_only: bool,
     /// What is frozen when the store is new; ignored when it exists.
     pub superblock: Superblock,
 }
@@ -68,6 +71,7 @@ impl Default for OpenOptions {
             read_ahead_bytes: 16 << 20,
             database_bytes: 48 << 20,
             recall_bytes: 8 << 20,
+            read_only: false,
             superblock: Superblock::default(),
         }
     }
@@ -99,24 +103,25 @@ impl EngramStore {
     /// Opens the store in directory `path`; makes it when there is none and `create` is set.
     ///
     /// # Errors
-    /// As [`open`](Self::open) and [`open_existing`](Self::open_existing).
+    /// As [`open`](Self::open), [`open_existing`](Self::open_existing) and [`open_read_only`](Self::open_read_only).
     #[cfg(feature = "rocksdb")]
     pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions, create: bool) -> Result<Self> {
         use crate::backend::{RocksBackend, RocksOptions};
         let path = path.as_ref();
         let database = path.join("database");
         refuse_foreign(path, &database)?;
-        let rocks = RocksOptions { memory_bytes: options.database_bytes, ..RocksOptions::default() };
+        let mark = CommitMark::read(path)?;
+        let rocks = RocksOptions { memory_bytes: options.database_bytes, read_only: options.read_only };
         let backend = match RocksBackend::open(&database, &rocks) {
             Err(error) if error.kind() != crate::ErrorKind::NotFound => return Err(error),
-            Err(_) if create => RocksBackend::create(&database, &rocks)?,
+            Err(_) if create && !options.read_only => RocksBackend::create(&database, &rocks)?,
             Err(_) => {
                 let missing = format!("there is no store at {}: ingest something first", path.display());
                 return Err(Error::not_found(missing));
             }
             Ok(backend) => backend,
         };
-        Self::assemble(Arc::new(backend), options, Some(CommitMark::at(path)))
+        Self::assemble(Arc::new(backend), options, Some(mark))
     }
 
     /// A store in memory: for tests and for what need not last.
@@ -138,9 +143,19 @@ impl EngramStore {
         Self::assemble(backend, options, None)
     }
 
-    fn assemble(backend: Arc<dyn Backend>, options: &OpenOptions, mark: Option<CommitMark>) -> Result<Self> {
+    fn assemble(
+        mut backend: Arc<dyn Backend>,
+        options: &OpenOptions,
+        mark: Option<CommitMark>,
+    ) -> Result<Self> {
+        if options.read_only {
+            backend = Arc::new(ReadOnly(backend));
+        }
         let superblock = match backend.get(Space::Meta, Superblock::KEY)? {
             Some(record) => Superblock::decode(&record)?,
+            None if options.read_only => {
+                return Err(Error::not_found("there is no store yet: ingest something first"));
+            }
             None => Self::make(&*backend, options, mark.as_ref())?,
         };
         let head = match backend.get(Space::Meta, HEAD_KEY)? {
@@ -172,6 +187,7 @@ impl EngramStore {
             pins,
             collecting: Mutex::default(),
             recall_bytes: options.recall_bytes,
+            read_only: options.read_only,
         };
         Ok(Self(Arc::new(inner)))
     }

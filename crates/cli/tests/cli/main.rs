@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod bed;
+mod beside;
 mod cat;
 mod containment;
 mod damage;

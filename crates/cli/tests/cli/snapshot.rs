@@ -22,6 +22,12 @@ pub(crate) struct Seen {
     xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
+impl Seen {
+    pub(crate) fn is_directory(&self) -> bool {
+        self.kind == "directory"
+    }
+}
+
 /// Everything under `root`, and `root` itself as the empty path; only what a store keeps.
 pub(crate) fn snapshot(root: &Path) -> BTreeMap<Vec<u8>, Seen> {
     let mut found = BTreeMap::new();

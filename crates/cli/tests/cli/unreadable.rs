@@ -46,7 +46,7 @@ fn devices_are_skipped_and_named() {
 }
 
 /// Runs the command as a user for whom permissions count; `None` when root runs the tests and can't become one.
-fn as_a_user(bed: &Bed, arguments: &[&str]) -> Option<Answer> {
+pub(crate) fn as_a_user(bed: &Bed, arguments: &[&str]) -> Option<Answer> {
     if !is_root() {
         return Some(bed.run(arguments));
     }

@@ -134,7 +134,7 @@ impl<'s> StreamingIngesterBuilder<'s> {
             )));
         }
         check_path(&path)?;
-        let mut transaction = Transaction::expecting(self.store, &self.options, &path)?;
+        let mut transaction = Transaction::begin_expecting(self.store, &self.options, &[&path])?;
         if let Some(expected) = self.expected {
             let expected = (expected > 0).then_some(expected);
             let found = transaction.base().get(&path)?.map(|entry| entry.version);

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should stop")]
 
 mod ahead;
+#[cfg(feature = "rocksdb")]
+mod backup;
 mod bundling;
 mod chains;
 mod closing;
@@ -22,10 +24,12 @@ mod locking;
 mod operations;
 mod options;
 mod progress;
+mod read_only;
 mod reading;
 mod recalling;
 #[cfg(feature = "rocksdb")]
 mod rocksdb;
 mod sizes;
 mod streams;
+mod together;
 mod trees;

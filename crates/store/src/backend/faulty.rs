@@ -3,6 +3,7 @@
 //! It counts writes and flushes and fails the ones it was told to. A run without faults says how many there
 //! are ([`FaultyBackend::writes`], [`FaultyBackend::flushes`]); a test then fails each of them in turn.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::{Backend, Batch, Durability, Snapshot};
@@ -103,6 +104,11 @@ impl<B: Backend> Backend for FaultyBackend<B> {
     fn compact(&self) -> Result<()> {
         self.alive()?;
         self.inner.compact()
+    }
+
+    fn copy_to(&self, directory: &Path) -> Result<()> {
+        self.alive()?;
+        self.inner.copy_to(directory)
     }
 
     fn close(&self) -> Result<()> {

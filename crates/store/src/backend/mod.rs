@@ -21,15 +21,19 @@
 
 mod faulty;
 mod memory;
+mod read_only;
 #[cfg(feature = "rocksdb")]
 mod rocksdb;
 
 pub use faulty::{Fault, FaultyBackend};
 pub use memory::MemoryBackend;
+pub(crate) use read_only::{ReadOnly, read_only};
 #[cfg(feature = "rocksdb")]
 pub use rocksdb::{RocksBackend, RocksOptions};
 
-use crate::{Result, Space};
+use std::path::Path;
+
+use crate::{Error, ErrorKind, Result, Space};
 
 /// A key with its value.
 pub type KeyValue = (Vec<u8>, Vec<u8>);
@@ -77,6 +81,21 @@ pub trait Backend: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Makes a copy of everything that is there at one instant, while others read and write: a directory that the same
+    /// kind of backend opens. `directory` does not exist yet; its files are durable when this returns, its name need not be.
+    /// A backend over another one hands it on, so that nothing is copied that it only shows.
+    ///
+    /// # Errors
+    /// `Unsupported` when it keeps no directory: [`copy_records`] then copies what a snapshot shows. `Io` when the directory
+    /// can't be written.
+    fn copy_to(&self, directory: &Path) -> Result<()> {
+        let directory = directory.display();
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("this database can't be copied to {directory}: copy its records"),
+        ))
+    }
+
     /// Flushes, leaves nothing temporary behind, and refuses every later call with `Unavailable`. Twice is fine.
     ///
     /// # Errors
@@ -89,6 +108,35 @@ pub trait Backend: Send + Sync + 'static {
     /// `Io` when it can't be told.
     fn stored_bytes(&self) -> Result<u64>;
 }
+
+/// Copies every record that is in `from` at this instant to `to`, an empty backend, and makes them durable there.
+///
+/// What makes a store of them comes last: a copy that was cut short is refused when it is opened.
+///
+/// # Errors
+/// As reading `from` and writing `to`.
+pub fn copy_records(from: &dyn Backend, to: &dyn Backend) -> Result<()> {
+    let snapshot = from.snapshot()?;
+    let (meta, others): (Vec<Space>, _) = Space::ALL.into_iter().partition(|space| *space == Space::Meta);
+    for spaces in [others, meta] {
+        for space in spaces {
+            let mut batch = Batch::new();
+            for record in snapshot.scan(space, KeyRange::default()) {
+                let (key, value) = record?;
+                batch.put(space, key, value);
+                if batch.bytes() >= COPIED_AT_ONCE {
+                    to.write(std::mem::take(&mut batch), Durability::Staged)?;
+                }
+            }
+            to.write(batch, Durability::Staged)?;
+        }
+        to.flush()?;
+    }
+    Ok(())
+}
+
+/// Bytes of records in one batch of a copy.
+const COPIED_AT_ONCE: usize = 1 << 20;
 
 /// One instant of a backend.
 pub trait Snapshot: Send {

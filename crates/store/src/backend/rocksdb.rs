@@ -7,11 +7,13 @@
 
 mod close;
 mod compact;
+mod copy;
 mod failure;
 mod log;
 mod options;
 mod snapshot;
 
+use std::error::Error as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -52,6 +54,9 @@ pub struct RocksBackend {
     /// Held shared by plain writes, alone by batches with preconditions and by close.
     gate: RwLock<()>,
 }
+
+/// So many attempts, each with a file gone under it: then it is not a writer's doing.
+const BELIEVED_AFTER: u64 = 5;
 
 /// States of a backend, in the order in which they may follow each other.
 const OPEN: u8 = 0;
@@ -126,13 +131,14 @@ impl RocksBackend {
 
     /// Opening reads the manifest first and the log after it. A commit in between would show its head (in the
     /// log) without its records (named by the next line of the manifest), so an open counts only if the
-    /// manifest did not change meanwhile.
+    /// manifest did not change meanwhile. A writer that closes removes an empty log without a word in the manifest.
     fn start_beside_writer(path: &Path, options: &RocksOptions) -> Result<Self> {
         let mut last = None;
         for attempt in 0..50 {
             let before = manifest_stamp(path)?;
             let opened = Self::start(path, options, false);
-            if manifest_stamp(path)? == before {
+            let vanished = attempt < BELIEVED_AFTER && opened.as_ref().is_err_and(names_a_lost_file);
+            if manifest_stamp(path)? == before && !vanished {
                 return opened;
             }
             last = opened.err();
@@ -308,6 +314,11 @@ impl Backend for RocksBackend {
         compact::compact(self)
     }
 
+    /// Writers wait until it is done: a moment on the same file system, as long as copying takes on another one.
+    fn copy_to(&self, directory: &Path) -> Result<()> {
+        copy::copy_to(self, directory)
+    }
+
     fn close(&self) -> Result<()> {
         let _alone = self.gate.write().unwrap_or_else(PoisonError::into_inner);
         if self.state.load(Ordering::Acquire) == CLOSED {
@@ -393,6 +404,11 @@ fn make_directory(path: &Path) -> std::io::Result<()> {
 /// Below a plain file there is nothing, which is no failure.
 fn absent_as_false(error: std::io::Error) -> std::io::Result<bool> {
     if error.kind() == std::io::ErrorKind::NotADirectory { Ok(false) } else { Err(error) }
+}
+
+/// The failure is that a file was not there.
+fn names_a_lost_file(error: &Error) -> bool {
+    error.source().is_some_and(|cause| cause.to_string().contains("No such file"))
 }
 
 /// Changes whenever the manifest does.

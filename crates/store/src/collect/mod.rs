@@ -130,9 +130,11 @@ impl EngramStore {
     /// chunk and page that the store ever gave an id to.
     ///
     /// # Errors
-    /// `Invalid` when an option is out of its range; `Corrupt` when damage hides what is needed, and nothing was then
+    /// `Invalid` when an option is out of its range or the store was opened for reading only; `Corrupt` when damage hides
+    /// what is needed, and nothing was then
     /// removed; `Io` or `Unavailable`, and what was removed until then is gone, all else is there.
     pub fn collect(&self, options: &CollectOptions, on_progress: &mut OnProgress<'_>) -> Result<Collected> {
+        self.0.check_writable()?;
         options.compression.check()?;
         if !(0.0..=1.0).contains(&options.rebase_above) {
             return Err(Error::invalid(format!(

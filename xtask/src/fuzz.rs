@@ -1,0 +1,54 @@
+//! Each fuzz target for a minute: what it once found, what it is to begin with, and what it makes of that.
+
+use std::fs;
+use std::process::Command;
+
+use crate::process::{self, Outcome};
+use crate::workspace::Workspace;
+
+/// Seconds for each target.
+const SECONDS: u32 = 60;
+
+/// The targets, and what libFuzzer is to know of each: see `fuzz/README.md`.
+const TARGETS: [(&str, &[&str]); 8] = [
+    ("scanner", &[]),
+    ("engram_bytes", &[]),
+    ("item_memory_bytes", &[]),
+    ("corrections", &["-malloc_limit_mb=80"]),
+    ("records", &STORES),
+    ("round_trip", &STORES),
+    ("store_model", &STORES),
+    ("arguments", &[]),
+];
+const STORES: [&str; 2] = ["-len_control=0", "-max_len=400"];
+
+/// Runs every target. Without cargo-fuzz the step says so and passes: it comes with nightly toolchains only.
+pub(crate) fn run(workspace: &Workspace) -> Outcome {
+    // `cargo` by rustup's proxy: the one running this is of a toolchain already chosen.
+    let fuzz = || {
+        let mut command = Command::new("cargo");
+        command.env_remove("RUSTC").env_remove("RUSTUP_TOOLCHAIN").env_remove("RUSTFLAGS");
+        command.current_dir(workspace.root()).args(["+nightly", "fuzz"]);
+        command
+    };
+    if !process::succeeds(fuzz().arg("--version")) {
+        println!(
+            "   not run: no cargo-fuzz for a nightly toolchain; `cargo install cargo-fuzz --locked` gets it"
+        );
+        return Ok(());
+    }
+    let built = workspace.target().join("fuzz");
+    for (target, options) in TARGETS {
+        let home = workspace.root().join("fuzz");
+        let corpus = home.join("corpus").join(target);
+        fs::create_dir_all(&corpus).map_err(|error| format!("{}: {error}", corpus.display()))?;
+        // The first directory is the one that grows.
+        let known = ["seeds", "regressions"].map(|kind| home.join(kind).join(target));
+        let mut run = fuzz();
+        run.arg("run").arg("--target-dir").arg(&built).arg(target).arg(&corpus);
+        run.args(known.iter().filter(|directory| directory.is_dir()));
+        run.arg("--").arg(format!("-max_total_time={SECONDS}")).args(["-rss_limit_mb=3000", "-verbosity=0"]);
+        process::run(run.args(options))?;
+    }
+    Ok(())
+}
