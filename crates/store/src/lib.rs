@@ -34,6 +34,7 @@ mod space;
 mod staging;
 mod statistics;
 mod store;
+mod sums;
 mod tag;
 mod trace;
 pub mod tree;

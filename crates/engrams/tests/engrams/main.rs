@@ -28,4 +28,5 @@ mod recalling;
 mod rocksdb;
 mod sizes;
 mod streams;
+mod sums;
 mod trees;
