@@ -7,6 +7,9 @@
 mod arguments;
 mod cat;
 mod damage;
+mod diff;
+mod drift;
+mod engram;
 mod exclude;
 mod extract;
 mod failure;
@@ -14,15 +17,19 @@ mod figures;
 mod forget;
 mod gc;
 mod ingest;
+mod likeness;
 mod log;
 mod ls;
+mod map;
 mod moment;
 mod path_text;
 mod progress;
 mod rm;
 mod session;
+mod similarity;
 mod stats;
 mod tag;
+mod treemap;
 mod verify;
 
 use std::process::ExitCode;
@@ -52,11 +59,16 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<Ending, Failure> {
-    let Some(store) = arguments.store else {
-        return Err(Failure::usage("no store is named", "give -s DIR, or set ENGRAMS_STORE"));
-    };
-    let session = Session { store, json: arguments.json };
+    let json = arguments.json;
+    let session = arguments.store.map(|store| Session { store, json });
+    match &arguments.verb {
+        Verb::Engram(verb) => return engram::run(session.as_ref(), json, verb),
+        Verb::Similarity(verb) => return similarity::run(json, verb),
+        _ => {}
+    }
+    let session = session.ok_or_else(session::no_store)?;
     match arguments.verb {
+        Verb::Engram(_) | Verb::Similarity(_) => Ok(Ending::Complete),
         Verb::Ingest(verb) => ingest::run(&session, verb),
         Verb::Log(verb) => log::run(&session, &verb),
         Verb::Ls(verb) => ls::run(&session, &verb),
@@ -69,5 +81,8 @@ fn run(arguments: Arguments) -> Result<Ending, Failure> {
         Verb::Verify(verb) => verify::run(&session, &verb),
         Verb::Damage(verb) => damage::run(&session, &verb),
         Verb::Stats(verb) => stats::run(&session, &verb),
+        Verb::Diff(verb) => diff::run(&session, &verb),
+        Verb::Drift(verb) => drift::run(&session, &verb),
+        Verb::Map(verb) => map::run(&session, &verb),
     }
 }

@@ -10,6 +10,7 @@ mod collect;
 mod collect_interrupted;
 mod collect_model;
 mod common;
+mod comparing;
 mod damage;
 mod determinism;
 mod edits;
