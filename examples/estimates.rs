@@ -40,7 +40,7 @@ impl Random {
 
 fn main() -> std::io::Result<()> {
     let mut files: HashMap<PathBuf, Content> = HashMap::new();
-    let mut directories: Vec<Vec<PathBuf>> = Vec::new();
+    let mut directories: Vec<(PathBuf, Vec<PathBuf>)> = Vec::new();
     for version in std::env::args_os().skip(1) {
         let mut own = Vec::new();
         walk(Path::new(&version), &mut own)?;
@@ -52,28 +52,36 @@ fn main() -> std::io::Result<()> {
             features.sort_unstable();
             files.insert(path.clone(), Content { features, sketch: Sketch::of_bytes(&bytes) });
         }
-        directories.extend(own);
+        let history = Path::new(&version).parent().unwrap_or(Path::new(""));
+        directories.extend(own.into_iter().map(|files| (history.to_owned(), files)));
     }
     // Most directories are so small that every pair of them is compared exactly.
     let features =
         |files_of: &Vec<PathBuf>| -> usize { files_of.iter().map(|path| files[path].features.len()).sum() };
-    directories.retain(|files_of| features(files_of) > 2048);
+    directories.retain(|(_, files)| features(files) > 2048);
     if directories.is_empty() {
         eprintln!("name directories with a few hundred kilobytes of files");
         std::process::exit(2);
     }
 
     let mut random = Random(20);
-    let mut rows = [Row::default(), Row::default(), Row::default(), Row::default()];
+    let mut rows: [[Row; 2]; 4] = Default::default();
     let (mut sampled, mut exact, mut wrong) = (0, 0, 0);
     while sampled < PAIRS {
-        let [a, b] = [(); 2].map(|()| {
-            let directory = &directories[random.below(directories.len())];
+        // Of one history: others have next to nothing in common.
+        let (history, first) = &directories[random.below(directories.len())];
+        let related: Vec<&Vec<PathBuf>> =
+            directories.iter().filter(|(other, _)| other == history).map(|(_, files)| files).collect();
+        let second = related[random.below(related.len())];
+        let [a, b] = [first, second].map(|directory| {
             // Some of the files: so no pair is drawn twice.
             let share = 20 + random.below(81);
             let chosen = directory.iter().filter(|_| random.below(100) < share).collect::<Vec<_>>();
             tree(&chosen, &files)
         });
+        if a.features.is_empty() || b.features.is_empty() {
+            continue;
+        }
         let truth = truth(&a.features, &b.features);
         let found = a.sketch.similarity(&b.sketch);
         let pairs = [found.jaccard, found.containment, found.containment_of_other];
@@ -82,31 +90,34 @@ fn main() -> std::io::Result<()> {
             wrong += usize::from(pairs.iter().zip(truth).any(|(estimate, truth)| estimate.value != truth));
             continue;
         }
-        if a.features.is_empty() || b.features.is_empty() {
-            continue;
-        }
         sampled += 1;
-        pairs
-            .iter()
-            .zip(truth)
-            .zip(&mut rows)
-            .for_each(|((estimate, truth), row)| row.share(estimate, truth));
+        for ((estimate, truth), [all, between]) in pairs.iter().zip(truth).zip(&mut rows) {
+            all.share(estimate, truth);
+            if (0.05..=0.95).contains(&truth) {
+                between.share(estimate, truth);
+            }
+        }
         let cosine = a.sketch.engram().cosine(b.sketch.engram());
         let error = a.sketch.engram().standard_error(cosine);
-        rows[3].add((cosine - truth[3]).abs(), error, (cosine - truth[3]).abs() <= 1.96 * error);
+        let off = (cosine - truth[3]).abs();
+        rows[3][0].add(off, error, off <= 1.96 * error);
+        if (0.05..=0.95).contains(&truth[3]) {
+            rows[3][1].add(off, error, off <= 1.96 * error);
+        }
     }
     println!(
-        "| estimate | its truth | within 1 | within 2 | within 3 errors | in the 95 % interval | error, median | largest |"
+        "| estimate | its truth | pairs | within 1 | within 2 | within 3 errors | in the 95 % interval | error, median | largest |"
     );
-    println!("|---|---|---|---|---|---|---|---|");
+    println!("|---|---|--:|--:|--:|--:|--:|--:|--:|");
     let names = [
         ("Jaccard", "distinct features in both, of those in either"),
         ("containment of A in B", "distinct features in both, of those in A"),
         ("containment of B in A", "distinct features in both, of those in B"),
         ("cosine", "cosine of the counts of all features"),
     ];
-    for ((name, truth), row) in names.into_iter().zip(&mut rows) {
-        println!("| {name} | {truth} | {} |", row.text());
+    for ((name, truth), [all, between]) in names.into_iter().zip(&mut rows) {
+        println!("| {name} | {truth} | {} |", all.text());
+        println!("| | of these, truth from 5 to 95 % | {} |", between.text());
     }
     println!(
         "\n{sampled} pairs, of {} directories; {exact} other pairs were compared exactly, {wrong} of them wrongly.",
@@ -193,9 +204,12 @@ impl Row {
     fn text(&mut self) -> String {
         self.errors.sort_by(f64::total_cmp);
         let count = self.errors.len();
+        if count == 0 {
+            return "0 | | | | | |".to_owned();
+        }
         let share = |hits: usize| format!("{:.1} %", 100.0 * hits as f64 / count as f64);
         let [one, two, three] = self.within.map(share);
         let (median, largest) = (self.errors[count / 2], self.errors[count - 1]);
-        format!("{one} | {two} | {three} | {} | {median:.4} | {largest:.4}", share(self.covered))
+        format!("{count} | {one} | {two} | {three} | {} | {median:.4} | {largest:.4}", share(self.covered))
     }
 }
