@@ -193,6 +193,7 @@ impl Draft {
     /// The change of the root engram can't be told: it is counted anew from the files when this is committed.
     pub fn recount(&mut self) {
         self.recount = true;
+        self.sums.add(b"", None);
     }
 
     /// Adds the change that the file at `path` makes to the root engram and to the sums of its directories.
@@ -297,6 +298,7 @@ impl Draft {
             })?;
             tree.root()
         };
+        let mut counted = None;
         let engram = match head.as_ref().map(|head| store.engram(head)) {
             None => change,
             Some(Ok(mut engram)) if !self.recount => {
@@ -305,11 +307,15 @@ impl Draft {
             }
             Some(Err(error)) if error.kind() != ErrorKind::Corrupt => return Err(error),
             // An engram is derived: damage to it, or to what is replaced, must not stop commits.
-            _ => store.count(&Tree::new(Arc::clone(&store.pages), tree), b"")?.engram().clone(),
+            _ => {
+                let sketch = store.count(&Tree::new(Arc::clone(&store.pages), tree), b"")?;
+                counted = Some(sketch.sample().clone());
+                sketch.engram().clone()
+            }
         };
-        // Where a change is not known, the sums are not.
+        // Where a change is not known, the sums of directories are not.
         let old = (head.as_ref().filter(|_| !self.recount).map_or(0, |head| head.sums), &newest);
-        let sums = store.put_sums(old, &Tree::new(Arc::clone(&store.pages), tree), &sums)?;
+        let sums = store.put_sums(old, &Tree::new(Arc::clone(&store.pages), tree), &sums, counted)?;
         let version = Version {
             number,
             parent: head.as_ref().map(|head| head.number),

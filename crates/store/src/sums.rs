@@ -145,12 +145,13 @@ impl Inner {
     }
 
     /// Stages the list of a tree that came of `old` by `changes`; 0 when there is nothing large in it. Damage in what
-    /// is only derived leaves directories out.
+    /// is only derived leaves directories out. The root's may have been `counted` anew.
     pub(crate) fn put_sums(
         self: &Arc<Self>,
         old: (u64, &Tree),
         new: &Tree,
         changes: &SumChanges,
+        counted: Option<Sample>,
     ) -> Result<u64> {
         let (list, old) = old;
         if old.root().page == new.root().page {
@@ -166,13 +167,16 @@ impl Inner {
             if !is_large(new, directory)? {
                 continue;
             }
-            let sample = match kept {
-                Some(page) => unless_corrupt(self.sum(page))?,
-                None if is_large(old, directory)? => None,
-                None => unless_corrupt(self.count_sample(old, directory))?,
+            let known = match (kept, &counted) {
+                (_, Some(counted)) if directory.is_empty() => Some(counted.clone()),
+                (Some(page), _) => unless_corrupt(self.sum(page))?,
+                (None, _) if is_large(old, directory)? => None,
+                (None, _) => unless_corrupt(self.count_sample(old, directory))?,
             };
-            let Some(mut sample) = sample else { continue };
-            sample.merge(change);
+            let Some(mut sample) = known else { continue };
+            if counted.is_none() || !directory.is_empty() {
+                sample.merge(change);
+            }
             if sample.len() < FEW && !sample.is_complete() {
                 let Some(counted) = unless_corrupt(self.count_sample(new, directory))? else { continue };
                 sample = counted;

@@ -39,7 +39,7 @@ pub struct PathChange {
     pub before: Option<Entry>,
     /// Its entry in the later version.
     pub after: Option<Entry>,
-    /// How alike the contents are; for files that are in both, unless damage hides it. `containment` is how much of
+    /// How alike the contents are; for files that changed or were renamed, unless damage hides it. `containment` is how much of
     /// the earlier is still there, `containment_of_other` how much of the later was there before.
     pub similarity: Option<Similarity>,
 }
@@ -122,7 +122,8 @@ pub fn difference(store: &EngramStore, before: &Version, after: &Version, path: 
     })?;
     let mut files = Files::new(store);
     for change in &mut paths {
-        if let (Some(old), Some(new)) = (&change.before, &change.after)
+        if change.change == Change::Changed
+            && let (Some(old), Some(new)) = (&change.before, &change.after)
             && let (Some(old), Some(new)) = (files.sample(old)?, files.sample(new)?)
         {
             change.similarity = Some(old.similarity(&new));
@@ -163,6 +164,7 @@ fn pair(
         let name = |entry: &Entry| entry.path.rsplit(|byte| *byte == b'/').next().map(<[u8]>::to_vec);
         let named = same.iter().rposition(|at| removed[*at].as_ref().map(name) == slot.as_ref().map(name));
         if let Some(at) = named.map(|at| same.remove(at)).or_else(|| same.pop()) {
+            // All of nothing is in nothing: the similarity of what is identical.
             let nothing = Sample::new();
             renamed(removed[at].take(), slot.take(), Some(nothing.similarity(&nothing)));
         }

@@ -201,6 +201,35 @@ fn a_mass_encryption_is_a_jump_and_daily_work_is_not() {
     }
 }
 
+/// Five releases of a real library.
+#[test]
+fn ordinary_releases_are_no_jumps() {
+    fn collect(directory: &std::path::Path, prefix: &str, files: &mut Vec<(String, Vec<u8>)>) {
+        for entry in directory.read_dir().unwrap() {
+            let path = entry.unwrap().path();
+            let name = format!("{prefix}/{}", path.file_name().unwrap().display());
+            match path.is_dir() {
+                true => collect(&path, &name, files),
+                false => files.push((name, std::fs::read(&path).unwrap())),
+            }
+        }
+    }
+    let home = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/history");
+    let mut versions: Vec<_> =
+        home.read_dir().unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+    versions.sort();
+    let (store, _) = small_store(4096);
+    for version in &versions {
+        let mut files = Vec::new();
+        collect(version, "t", &mut files);
+        let files: Vec<_> = files.iter().map(|(path, bytes)| (path.as_str(), &bytes[..])).collect();
+        commit(&store, &files, &[]);
+    }
+    let found = drift(&store, b"t", None).unwrap();
+    assert!(versions.len() >= 5 && found.steps.len() == versions.len());
+    assert!(found.steps.iter().all(|step| !step.is_jump), "{found:#?}");
+}
+
 #[test]
 fn near_duplicates_are_in_one_group_and_others_in_none() {
     let (store, _) = small_store(1024);

@@ -1,9 +1,13 @@
 //! Fear: a kept sum of a directory that is not the sum of its files, after whatever happened to them.
 
-use engrams::core::{Sample, Sketch};
-use engrams::{CollectOptions, EngramStore, Forget, IngestOptions, Retention, Transaction};
+use std::sync::Arc;
 
-use crate::common::{assert_sound, edit, fixed, ingest, noise, small_store};
+use engrams::core::{Sample, Sketch};
+use engrams::store::backend::MemoryBackend;
+use engrams::store::{Backend, Batch, Durability, Space};
+use engrams::{CollectOptions, EngramStore, Forget, IngestOptions, Retention, Transaction, VerifyOptions};
+
+use crate::common::{assert_sound, edit, fixed, ingest, noise, open, small_store};
 
 fn expected<'a>(files: impl IntoIterator<Item = &'a [u8]>) -> Sketch {
     let mut sum = Sketch::new();
@@ -82,6 +86,37 @@ fn a_sum_of_which_little_is_left_is_counted_anew() {
 }
 
 #[test]
+fn a_damaged_sum_stops_nothing_and_is_reported() {
+    let (store, backend) = small_store(16 << 10);
+    ingest(&store, "large/f", &noise(5_000_000, 1));
+    let version = store.head().unwrap().unwrap();
+    drop(store);
+    // Staged in this order: list page of the file, tree, sample, list of sums, engram.
+    let mut pages: Vec<_> = backend.contents(Space::Page).unwrap().into_iter().collect();
+    for back in [2, 1] {
+        let at = pages.len() - 1 - back;
+        let (key, good) = pages[at].clone();
+        let mut bad = good.clone();
+        bad[good.len() / 2] ^= 0x10;
+        let write = |value: &Vec<u8>| {
+            let mut batch = Batch::new();
+            batch.put(Space::Page, key.clone(), value.clone());
+            backend.write(batch, Durability::Durable).unwrap();
+        };
+        write(&bad);
+        let store = open(Arc::<MemoryBackend>::clone(&backend), 16 << 10).unwrap();
+        let report = store.verify(VerifyOptions::default(), &mut |_| {}).unwrap();
+        assert_eq!(report.errors.len(), 1, "{report:?}");
+        assert_eq!(store.kept_sample(&version, b"large").unwrap(), None);
+        let counted = Sketch::of_bytes(&noise(5_000_000, 1));
+        assert!(store.sample(&version, b"large").unwrap().agrees_with(counted.sample()));
+        ingest(&store, &format!("large/after {back}"), &noise(100_000, 2));
+        write(&good);
+        pages[at].1 = good;
+    }
+}
+
+#[test]
 fn directories_that_did_not_change_share_their_sums() {
     let (store, backend) = small_store(16 << 10);
     let mut transaction = Transaction::begin(&store, &IngestOptions::default()).unwrap();
@@ -89,7 +124,7 @@ fn directories_that_did_not_change_share_their_sums() {
         put(&mut transaction, &format!("{directory}/file"), &noise(5_000_000, directory.len() as u64));
     }
     transaction.commit("").unwrap();
-    let pages = |_: ()| backend.contents(engrams::store::Space::Page).unwrap().len();
+    let pages = |_: ()| backend.contents(Space::Page).unwrap().len();
     let before = pages(());
     ingest(&store, "a/other", b"too short to have a feature");
     // A leaf, an engram: no sum changed, so neither did the list.
