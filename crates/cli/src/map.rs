@@ -112,7 +112,7 @@ pub(crate) fn run(session: &Session, verb: &Map) -> Result<Ending, Failure> {
 const SHOWN: (usize, usize) = (20, 5);
 
 fn text(found: &Clusters) -> String {
-    let mut text = format!("{:>8} {:>9} {:>9} {:>7}  files\n", "files", "bytes", "stored", "unlike");
+    let mut text = format!("{:>8} {:>9} {:>9} {:>8}  names\n", "files", "bytes", "stored", "distinct");
     for cluster in found.clusters.iter().take(SHOWN.0) {
         let mut names: Vec<String> =
             cluster.files.iter().take(SHOWN.1).map(|at| readable(&found.files[*at].path)).collect();
@@ -120,7 +120,7 @@ fn text(found: &Clusters) -> String {
             names.push(format!("and {} more", figures::grouped((cluster.files.len() - SHOWN.1) as u64)));
         }
         text += &format!(
-            "{:>8} {:>9} {:>9} {:>7}  {}\n",
+            "{:>8} {:>9} {:>9} {:>8}  {}\n",
             figures::grouped(cluster.files.len() as u64),
             figures::bytes(cluster.size),
             figures::bytes(cluster.stored.round() as u64),
