@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::{backup, cat, damage, extract, forget, gc, ingest, log, ls, rm, stats, tag, verify};
+use crate::{
+    backup, cat, damage, diff, drift, engram, extract, forget, gc, ingest, log, ls, map, rm, similarity,
+    stats, tag, verify,
+};
 
 /// Keeps every version of large, slowly changing files: what resembles something stored costs only the difference.
 #[derive(Debug, Parser)]
@@ -50,6 +53,16 @@ pub(crate) enum Verb {
     Damage(damage::Damage),
     /// Show what is stored and what it costs
     Stats(stats::Stats),
+    /// Show what changed between two versions, with similarities
+    Diff(diff::Diff),
+    /// Show how far a path drifted over its versions, and where it jumped
+    Drift(drift::Drift),
+    /// Show near-duplicate files of a version, and where its bytes go
+    Map(map::Map),
+    /// Make the engram of files, directories, standard input or stored paths
+    Engram(engram::Engram),
+    /// Tell how much two files, directories or engrams have in common
+    Similarity(similarity::Similarity),
 }
 
 const EXAMPLES: &str = "\

@@ -63,15 +63,29 @@ impl Session {
 
     /// Writes the report: as JSON, or as the text that `text` gives.
     pub(crate) fn report(&self, json: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
-        let mut output = Output::new();
-        if self.json {
-            output.json(json)?;
-            output.text("\n")?;
-        } else {
-            output.text(&text())?;
-        }
-        output.finish()
+        report(self.json, json, text)
     }
+}
+
+/// Writes a report, for verbs that need no store.
+pub(crate) fn report(
+    as_json: bool,
+    json: &impl Serialize,
+    text: impl FnOnce() -> String,
+) -> Result<(), Failure> {
+    let mut output = Output::new();
+    if as_json {
+        output.json(json)?;
+        output.text("\n")?;
+    } else {
+        output.text(&text())?;
+    }
+    output.finish()
+}
+
+/// A verb needs a store, and none is named.
+pub(crate) fn no_store() -> Failure {
+    Failure::usage("no store is named", "give -s DIR, or set ENGRAMS_STORE")
 }
 
 impl At {

@@ -37,6 +37,7 @@ mod space;
 mod staging;
 mod statistics;
 mod store;
+mod sums;
 mod tag;
 mod trace;
 pub mod tree;

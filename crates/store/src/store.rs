@@ -19,7 +19,7 @@ use crate::pin::{Pin, Pins, Reuse};
 use crate::recall::{self, Candidate};
 use crate::reserve::{Reserve, Reserved};
 use crate::staging::{Ids, Staging};
-use crate::trace::{FileTally, Traces};
+use crate::trace::FileTally;
 use crate::tree::{FileNode, Piece, Tree, TreeRoot};
 use crate::{Backend, Batch, Durability, Error, Result, STORED_VECTOR_BYTES, Space};
 
@@ -428,22 +428,6 @@ impl Inner {
 
     pub(crate) fn ids(&self) -> MutexGuard<'_, Ids> {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The root engram of a tree, counted from its files.
-    pub(crate) fn count(self: &Arc<Self>, tree: &Tree) -> Result<Engram> {
-        let (mut engram, mut traces) = (Engram::new(Dimension::ENGRAM), Traces::default());
-        for entry in tree.entries(b"") {
-            let entry = entry?;
-            let Some(file) = entry.file() else { continue };
-            let mut tally = FileTally::new(Arc::clone(self), None);
-            let change = tally.push_all(&mut traces, file).and_then(|()| tally.finish(&mut traces));
-            let change = change.map_err(|e| e.within(format_args!("`{}`", entry.path.escape_ascii())))?;
-            if let Some(change) = change {
-                engram.merge(&change);
-            }
-        }
-        Ok(engram)
     }
 
     pub(crate) fn engram(&self, version: &Version) -> Result<Engram> {
