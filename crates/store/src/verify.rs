@@ -2,11 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use engrams_core::{Dimension, Engram, bottom_k, features_of, is_recall};
+use engrams_core::{Dimension, Engram, Gear, bottom_k, is_recall};
 
 use crate::backend::{KeyRange, Snapshot};
 use crate::format::{Head, Superblock, Version, id_key, id_of_key};
-use crate::staging::{ids_in, name_key};
+use crate::staging::ids_in;
 use crate::store::Inner;
 use crate::trace::{Traces, bytes_of};
 use crate::tree::{Entry, FileNode, Piece, Tree, difference};
@@ -89,9 +89,9 @@ impl EngramStore {
 type Recalled = HashMap<u64, Vec<u32>>;
 
 /// The keys under which a chunk may be in the recall index.
-fn recall_keys(plain: &[u8]) -> Vec<u32> {
+fn recall_keys(gear: &Gear, plain: &[u8]) -> Vec<u32> {
     let mut features = Vec::new();
-    features_of(plain, &mut features);
+    gear.features_of(plain, &mut features);
     features.retain(|&f| is_recall(f));
     recall::keys(&bottom_k(&features, RECALL_FEATURES))
 }
@@ -188,12 +188,13 @@ impl Verification<'_> {
         {
             return damaged("its payload is damaged");
         }
-        if !ids_in(self.snapshot.get(Space::Name, name_key(&head.name))?.as_deref()).contains(&id) {
+        let name = self.store.index_keys.name(&head.name);
+        if !ids_in(self.snapshot.get(Space::Name, &name)?.as_deref()).contains(&id) {
             return damaged("the name index does not know it");
         }
         if self.deep {
             let plain = self.store.chunks.plain(id)?;
-            let keys = recall_keys(&plain);
+            let keys = recall_keys(&self.store.gear, &plain);
             if recalled.get(&id).is_some_and(|known| known.iter().all(|key| keys.contains(key))) {
                 recalled.remove(&id);
             }

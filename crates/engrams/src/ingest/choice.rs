@@ -8,7 +8,6 @@
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use engrams_core::features_of;
 use engrams_core::is_recall;
 use engrams_store::{EngramStore, Head, Plain, Result, unless_corrupt};
 use lru::LruCache;
@@ -148,7 +147,7 @@ impl Chooser {
         }
         let Some(plain) = unless_corrupt(store.chunk(id))? else { return Ok(None) };
         let mut features = Vec::new();
-        features_of(&plain, &mut features);
+        store.gear().features_of(&plain, &mut features);
         let cover = cover(&features);
         self.keep(id, &cover);
         Ok(Some(cover))

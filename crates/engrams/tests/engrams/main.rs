@@ -13,6 +13,7 @@ mod common;
 mod damage;
 mod determinism;
 mod edits;
+mod encryption;
 mod faults;
 mod forget;
 mod hashing;

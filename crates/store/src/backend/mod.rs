@@ -26,6 +26,7 @@ mod rocksdb;
 
 pub use faulty::{Fault, FaultyBackend};
 pub use memory::MemoryBackend;
+pub(crate) use memory::unmet;
 #[cfg(feature = "rocksdb")]
 pub use rocksdb::{RocksBackend, RocksOptions};
 

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use engrams_core::{CorrectionPolicy, bottom_k, features_of, is_recall};
+use engrams_core::{CorrectionPolicy, bottom_k, is_recall};
 
 use super::{CollectOptions, CollectProgress, CollectStep, Collected, Collection, OnProgress};
 use crate::backend::KeyRange;
@@ -133,7 +133,7 @@ impl Collection<'_> {
         let store = self.store;
         let plain = store.chunks.plain(id)?;
         let mut features = Vec::new();
-        features_of(&plain, &mut features);
+        store.gear.features_of(&plain, &mut features);
         features.retain(|&f| is_recall(f));
         let features = bottom_k(&features, RECALL_FEATURES);
         let ranked = self.candidates(id, head, &features, *successor)?;
