@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::{cat, damage, extract, forget, gc, ingest, log, ls, rm, stats, tag, verify};
+use crate::{cat, damage, extract, forget, gc, ingest, keygen, log, ls, rekey, rm, stats, tag, verify};
 
 /// Keeps every version of large, slowly changing files: what resembles something stored costs only the difference.
 #[derive(Debug, Parser)]
@@ -17,6 +17,10 @@ pub(crate) struct Arguments {
     /// Report as one JSON object on standard output.
     #[arg(long, global = true)]
     pub(crate) json: bool,
+
+    /// The file with the key of an encrypted store; or ENGRAMS_PASSPHRASE holds its passphrase, or it is asked for.
+    #[arg(long, global = true, value_name = "FILE", env = "ENGRAMS_KEY_FILE")]
+    pub(crate) key_file: Option<PathBuf>,
 
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -48,6 +52,10 @@ pub(crate) enum Verb {
     Damage(damage::Damage),
     /// Show what is stored and what it costs
     Stats(stats::Stats),
+    /// Make a key file for encrypted stores
+    Keygen(keygen::Keygen),
+    /// Change the key of an encrypted store
+    Rekey(rekey::Rekey),
 }
 
 const EXAMPLES: &str = "\

@@ -14,11 +14,14 @@ mod figures;
 mod forget;
 mod gc;
 mod ingest;
+mod key;
+mod keygen;
 mod log;
 mod ls;
 mod moment;
 mod path_text;
 mod progress;
+mod rekey;
 mod rm;
 mod session;
 mod stats;
@@ -52,10 +55,13 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<Ending, Failure> {
+    if let Verb::Keygen(verb) = &arguments.verb {
+        return keygen::run(arguments.json, verb);
+    }
     let Some(store) = arguments.store else {
         return Err(Failure::usage("no store is named", "give -s DIR, or set ENGRAMS_STORE"));
     };
-    let session = Session { store, json: arguments.json };
+    let session = Session { store, json: arguments.json, key_file: arguments.key_file };
     match arguments.verb {
         Verb::Ingest(verb) => ingest::run(&session, verb),
         Verb::Log(verb) => log::run(&session, &verb),
@@ -68,6 +74,8 @@ fn run(arguments: Arguments) -> Result<Ending, Failure> {
         Verb::Gc(verb) => gc::run(&session, &verb),
         Verb::Verify(verb) => verify::run(&session, &verb),
         Verb::Damage(verb) => damage::run(&session, &verb),
+        Verb::Rekey(verb) => rekey::run(&session, &verb),
+        Verb::Keygen(verb) => keygen::run(session.json, &verb),
         Verb::Stats(verb) => stats::run(&session, &verb),
     }
 }

@@ -6,18 +6,19 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use clap::Args;
-use engrams::{EngramStore, ErrorKind, Timestamp, Tree, Version, check_path};
+use engrams::{EngramStore, Timestamp, Tree, Version, check_path};
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::moment;
 use crate::path_text::readable;
+use crate::{key, moment};
 
 /// One run of the command.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) store: PathBuf,
     pub(crate) json: bool,
+    pub(crate) key_file: Option<PathBuf>,
 }
 
 /// Which version to look at; the newest when nothing is said.
@@ -34,34 +35,34 @@ pub(crate) struct At {
 impl Session {
     /// Opens the store, which must be there.
     pub(crate) fn open(&self) -> Result<EngramStore, Failure> {
-        EngramStore::open_existing(&self.store).map_err(|error| {
-            if error.kind() != ErrorKind::NotFound {
-                return error.into();
-            }
-            let at = self.store.display();
-            Failure::new(
-                format!("there is no store at {at}"),
-                format!("`engrams -s {at} ingest PATH` makes one"),
-            )
-        })
+        key::open(&self.store, self.key_file.as_ref(), false, false)
     }
 
-    /// Opens the store, which is made when it is missing.
-    pub(crate) fn open_or_create(&self) -> Result<EngramStore, Failure> {
-        Ok(EngramStore::open(&self.store)?)
+    /// Opens the store, which is made when it is missing: an encrypted one if there is a key, or `encrypt` demands it.
+    pub(crate) fn open_or_create(&self, encrypt: bool) -> Result<EngramStore, Failure> {
+        key::open(&self.store, self.key_file.as_ref(), true, encrypt)
     }
 
     /// Writes the report: as JSON, or as the text that `text` gives.
     pub(crate) fn report(&self, json: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
-        let mut output = Output::new();
-        if self.json {
-            output.json(json)?;
-            output.text("\n")?;
-        } else {
-            output.text(&text())?;
-        }
-        output.finish()
+        report(self.json, json, text)
     }
+}
+
+/// Writes a report: as JSON, or as the text that `text` gives.
+pub(crate) fn report(
+    as_json: bool,
+    json: &impl Serialize,
+    text: impl FnOnce() -> String,
+) -> Result<(), Failure> {
+    let mut output = Output::new();
+    if as_json {
+        output.json(json)?;
+        output.text("\n")?;
+    } else {
+        output.text(&text())?;
+    }
+    output.finish()
 }
 
 impl At {
