@@ -63,7 +63,7 @@ struct Line {
 }
 
 pub(crate) fn run(session: &Session, verb: &Diff) -> Result<Ending, Failure> {
-    let store = session.open()?;
+    let store = session.open_for_reading()?;
     let (before, after) = (store.version(verb.before)?, store.version(verb.after)?);
     let path = verb.path.as_deref().map(stored_path).transpose()?.unwrap_or_default();
     if !path.is_empty() {

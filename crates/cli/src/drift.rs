@@ -56,7 +56,7 @@ struct Step {
 }
 
 pub(crate) fn run(session: &Session, verb: &Drift) -> Result<Ending, Failure> {
-    let store = session.open()?;
+    let store = session.open_for_reading()?;
     newest(&store)?;
     let path = verb.path.as_deref().map(stored_path).transpose()?.unwrap_or_default();
     let found = drift(&store, &path, verb.last)?;

@@ -64,7 +64,13 @@ pub(crate) fn run(session: Option<&Session>, json: bool, verb: &Engram) -> Resul
     let mut sum = Sketch::new();
     if verb.stored {
         let session = session.ok_or_else(session::no_store)?;
-        let store = session.open()?;
+        let store = session.open_for_reading()?;
+        if store.is_encrypted() {
+            return Err(Failure::new(
+                "the store is encrypted: its features are its own, and compare with nothing outside it",
+                "make the engram of extracted files, or compare within the store: diff, drift, map",
+            ));
+        }
         let version = match verb.at.number(&store)? {
             Some(number) => store.version(number)?,
             None => newest(&store)?,

@@ -18,6 +18,8 @@ mod figures;
 mod forget;
 mod gc;
 mod ingest;
+mod key;
+mod keygen;
 mod likeness;
 mod log;
 mod ls;
@@ -25,6 +27,7 @@ mod map;
 mod moment;
 mod path_text;
 mod progress;
+mod rekey;
 mod rm;
 mod session;
 mod similarity;
@@ -61,7 +64,8 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<Ending, Failure> {
     let json = arguments.json;
-    let session = arguments.store.map(|store| Session { store, json });
+    let key_file = arguments.key_file;
+    let session = arguments.store.map(|store| Session { store, json, key_file });
     let named = || session.as_ref().ok_or_else(session::no_store);
     match arguments.verb {
         Verb::Ingest(verb) => ingest::run(named()?, verb),
@@ -76,6 +80,8 @@ fn run(arguments: Arguments) -> Result<Ending, Failure> {
         Verb::Backup(verb) => backup::run(named()?, &verb),
         Verb::Verify(verb) => verify::run(named()?, &verb),
         Verb::Damage(verb) => damage::run(named()?, &verb),
+        Verb::Keygen(verb) => keygen::run(json, &verb),
+        Verb::Rekey(verb) => rekey::run(named()?, &verb),
         Verb::Stats(verb) => stats::run(named()?, &verb),
         Verb::Diff(verb) => diff::run(named()?, &verb),
         Verb::Drift(verb) => drift::run(named()?, &verb),

@@ -64,7 +64,7 @@ struct Group<'m> {
 }
 
 pub(crate) fn run(session: &Session, verb: &Map) -> Result<Ending, Failure> {
-    let store = session.open()?;
+    let store = session.open_for_reading()?;
     let number = verb.at.number(&store)?;
     let version = match number {
         Some(number) => store.version(number)?,

@@ -12,7 +12,7 @@ pub use rank::Candidate;
 pub(crate) use rank::rank;
 pub(crate) use table::Table;
 
-use engrams_core::{bottom_k, features_of, is_recall};
+use engrams_core::{Gear, bottom_k, is_recall};
 
 use crate::backend::KeyValue;
 use crate::format::{MAX_ID, Reader, id_key, id_of_key, put_varint, seal, unseal};
@@ -32,9 +32,9 @@ pub(crate) struct Entry {
 }
 
 /// The features under which a chunk with these bytes is recalled: at most [`RECALL_FEATURES`].
-pub(crate) fn smallest_features(plain: &[u8]) -> Vec<u64> {
+pub(crate) fn smallest_features(gear: &Gear, plain: &[u8]) -> Vec<u64> {
     let mut features = Vec::new();
-    features_of(plain, &mut features);
+    gear.features_of(plain, &mut features);
     features.retain(|&feature| is_recall(feature));
     bottom_k(&features, RECALL_FEATURES)
 }

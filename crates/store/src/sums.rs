@@ -231,7 +231,8 @@ impl Inner {
 
 impl EngramStore {
     /// The sketch of a file, a directory or, when `path` is empty, of everything in a version. That of the whole
-    /// version is kept; others are counted from their files, which are decoded for it.
+    /// version is kept; others are counted from their files, which are decoded for it. Those of an encrypted store, whose
+    /// features are found by a secret gear table, compare with each other alone.
     ///
     /// # Errors
     /// `NotFound` when there is nothing at `path` or the version was forgotten; `Corrupt` when a chunk is damaged.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use engrams_core::{Sketch, features_of, is_recall, seam};
+use engrams_core::{Gear, Sketch, is_recall};
 use lru::LruCache;
 
 use crate::list::Cursor;
@@ -27,12 +27,12 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// The trace of a piece with these bytes and, when they are known already, their features.
+    /// The trace of a piece with these bytes and, when they are known already, their features by the store's `gear`.
     #[must_use]
-    pub fn new(bytes: &[u8], features: Option<&[u64]>) -> Self {
+    pub fn new(gear: &Gear, bytes: &[u8], features: Option<&[u64]>) -> Self {
         let mut found = Vec::new();
         let features = features.unwrap_or_else(|| {
-            features_of(bytes, &mut found);
+            gear.features_of(bytes, &mut found);
             &found
         });
         let features = counted(features);
@@ -68,7 +68,7 @@ impl Traces {
             return Ok(Arc::clone(trace));
         }
         let plain = store.chunks.plain(piece.chunk)?;
-        let trace = Arc::new(Trace::new(bytes_of(&plain, piece)?, None));
+        let trace = Arc::new(Trace::new(&store.gear, bytes_of(&plain, piece)?, None));
         self.0.put(piece, Arc::clone(&trace));
         Ok(trace)
     }
@@ -190,7 +190,7 @@ impl FileTally {
         seams.sort_unstable();
         for ((a, b), times) in seams {
             let (a, b) = (traces.get(&self.store, a)?, traces.get(&self.store, b)?);
-            let seam = seam(&a.tail, &b.head);
+            let seam = self.store.gear.seam(&a.tail, &b.head);
             add(&mut self.change, &counted(seam.added()), times);
             add(&mut self.change, &counted(seam.removed()), -times);
         }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use engrams_core::{Dimension, Engram, Sample};
+use engrams_core::{Dimension, Engram, Gear, Sample};
 
 use crate::backend::{KeyRange, Snapshot};
 use crate::format::{Head, Superblock, Version, id_key, id_of_key};
-use crate::staging::{ids_in, name_key};
+use crate::staging::ids_in;
 use crate::store::Inner;
 use crate::sums::SumChanges;
 use crate::trace::{Traces, bytes_of};
@@ -91,8 +91,8 @@ impl EngramStore {
 type Recalled = HashMap<u64, Vec<u32>>;
 
 /// The keys under which a chunk may be in the recall index.
-fn recall_keys(plain: &[u8]) -> Vec<u32> {
-    recall::keys(&recall::smallest_features(plain))
+fn recall_keys(gear: &Gear, plain: &[u8]) -> Vec<u32> {
+    recall::keys(&recall::smallest_features(gear, plain))
 }
 
 /// What is stored of the version before: later versions are checked against it.
@@ -194,12 +194,13 @@ impl Verification<'_> {
         {
             return damaged("its payload is damaged");
         }
-        if !ids_in(self.snapshot.get(Space::Name, name_key(&head.name))?.as_deref()).contains(&id) {
+        let name = self.store.index_keys.name(&head.name);
+        if !ids_in(self.snapshot.get(Space::Name, &name)?.as_deref()).contains(&id) {
             return damaged("the name index does not know it");
         }
         if self.deep {
             let plain = self.store.chunks.plain(id)?;
-            let keys = recall_keys(&plain);
+            let keys = recall_keys(&self.store.gear, &plain);
             if recalled.get(&id).is_some_and(|known| known.iter().all(|key| keys.contains(key))) {
                 recalled.remove(&id);
             }

@@ -8,7 +8,7 @@
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use engrams_core::{features_of, is_recall};
+use engrams_core::is_recall;
 use engrams_store::{Candidate, EngramStore, Head, Plain, Result, unless_corrupt};
 use lru::LruCache;
 
@@ -146,7 +146,7 @@ impl Chooser {
         }
         let Some(plain) = unless_corrupt(store.chunk(id))? else { return Ok(None) };
         let mut features = Vec::new();
-        features_of(&plain, &mut features);
+        store.gear().features_of(&plain, &mut features);
         let cover = cover(&features);
         self.keep(id, &cover);
         Ok(Some(cover))

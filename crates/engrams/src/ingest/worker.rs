@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock, PoisonError};
 
-use engrams_core::{CorrectionPolicy, Dimension, bottom_k, encode, is_recall};
+use engrams_core::{CorrectionPolicy, Dimension, Gear, bottom_k, encode, is_recall};
 use engrams_store::tree::{Node, Piece};
 use engrams_store::{
     Candidate, Draft, EngramStore, Entry, Error, ErrorKind, Head, NewChunk, Plain, RECALL_FEATURES, Result,
@@ -341,10 +341,10 @@ fn put_here(draft: &Draft, entry: Option<Entry>) -> Option<Entry> {
 }
 
 /// A trace of a piece of a chunk in a group.
-fn trace(group: &Group, chunk: &RawChunk, piece: Piece) -> Trace {
+fn trace(gear: &Gear, group: &Group, chunk: &RawChunk, piece: Piece) -> Trace {
     let bytes = group.bytes_of(chunk);
     if piece.len as usize == bytes.len() {
-        return Trace::new(bytes, Some(group.features_of(chunk)));
+        return Trace::new(gear, bytes, Some(group.features_of(chunk)));
     }
-    Trace::new(&bytes[piece.start as usize..(piece.start + piece.len) as usize], None)
+    Trace::new(gear, &bytes[piece.start as usize..(piece.start + piece.len) as usize], None)
 }

@@ -16,6 +16,7 @@ mod comparing;
 mod damage;
 mod determinism;
 mod edits;
+mod encryption;
 mod faults;
 mod forget;
 mod hashing;

@@ -119,7 +119,7 @@ impl Collection<'_> {
     ) -> Result<()> {
         let store = self.store;
         let plain = store.chunks.plain(id)?;
-        let features = recall::smallest_features(&plain);
+        let features = recall::smallest_features(&store.gear, &plain);
         let ranked = self.candidates(id, head, &features, *successor)?;
         // What no chunk leans on may lean on as many as the store allows.
         let is_base = self.chunks.bases.contains(id);

@@ -45,7 +45,7 @@ impl Worker {
         let start = (range.start - chunk.bytes.start) as u32;
         let piece = Piece { chunk: id, start, len: range.len() as u32 };
         if !self.traces.has(&piece) {
-            self.traces.keep(piece, trace(group, chunk, piece));
+            self.traces.keep(piece, trace(self.store.gear(), group, chunk, piece));
         }
         open.list.push(piece)?;
         open.tally.push(&mut self.traces, piece)
