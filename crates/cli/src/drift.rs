@@ -188,7 +188,7 @@ fn svg(title: &str, steps: &[DriftStep]) -> String {
                 let _ = writeln!(
                     out,
                     "<text class=\"label\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{}\">jump in {}</text>",
-                    if at + 1 == steps.len() { x - 8.0 } else { x + 8.0 },
+                    if at + 1 == steps.len() { x - 20.0 } else { x + 8.0 },
                     y - 8.0,
                     if at + 1 == steps.len() { "end" } else { "start" },
                     step.version

@@ -13,8 +13,8 @@ use crate::treemap::{Area, Node, Rect, STRIP, is_titled};
 
 const WIDTH: f64 = 1200.0;
 const HEIGHT: f64 = 680.0;
-/// Width of a character of the labels.
-const ADVANCE: f64 = 6.6;
+/// Width of a character of the labels, and of a bold one: wide ones, so that none leaves its box.
+const ADVANCE: (f64, f64) = (6.9, 7.9);
 /// Rows of the table, and names in each.
 const SHOWN: (usize, usize) = (100, 8);
 
@@ -135,7 +135,8 @@ fn box_of(out: &mut String, class: &str, style: &str, rect: Rect, hint: &str) {
 
 /// A label at the top of a rectangle, shortened to its width; none where there is no room for four characters.
 fn text_in(out: &mut String, class: &str, text: &str, rect: Rect) {
-    let room = ((rect.width - 8.0) / ADVANCE).max(0.0) as usize;
+    let advance = if class.is_empty() { ADVANCE.0 } else { ADVANCE.1 };
+    let room = ((rect.width - 8.0) / advance).max(0.0) as usize;
     if room < 4 || rect.height < STRIP {
         return;
     }

@@ -50,12 +50,12 @@ impl<'s> Files<'s> {
             }
         }
         // Ancestors come first: what lies in one that is counted is counted with it.
-        let mut top: Option<&[u8]> = None;
+        let mut tops: BTreeSet<&[u8]> = BTreeSet::new();
         for directory in small.keys().copied().collect::<Vec<_>>() {
-            if top.is_some_and(|top| is_below(directory, top)) {
+            if above(directory).any(|above| above != directory && tops.contains(above)) {
                 continue;
             }
-            top = Some(directory);
+            tops.insert(directory);
             for entry in tree.entries(directory) {
                 let entry = entry?;
                 if entry.file().is_none() {

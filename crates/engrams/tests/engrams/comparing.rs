@@ -147,6 +147,30 @@ proptest! {
     }
 }
 
+/// `a-b` sorts between `a` and what lies in `a`.
+#[test]
+fn directories_whose_names_sort_between_are_summed_once() {
+    let (store, _) = small_store(1024);
+    let texts: Vec<Vec<u8>> = (0..6).map(|seed| text(30_000, seed)).collect();
+    commit(&store, &[("t/a/b/f", &texts[0]), ("t/a-b/f", &texts[1]), ("t/a/f", &texts[2])], &[]);
+    commit(&store, &[("t/a/b/f", &texts[3]), ("t/a-b/g", &texts[4])], &[]);
+    let found = diff(&store, 1, 2, "t");
+    let similarity = |path: &str| {
+        let found = found.directories.iter().find(|one| one.path == path.as_bytes()).unwrap();
+        found.similarity.unwrap()
+    };
+    let sum = |texts: &[&Vec<u8>]| {
+        texts.iter().fold(Sketch::new(), |mut sum, text| {
+            sum.merge(&Sketch::of_bytes(text));
+            sum
+        })
+    };
+    let a = sum(&[&texts[0], &texts[2]]).similarity(&sum(&[&texts[3], &texts[2]]));
+    assert_eq!(similarity("t/a"), a);
+    assert_eq!(similarity("t/a/b"), sum(&[&texts[0]]).similarity(&sum(&[&texts[3]])));
+    assert_eq!(similarity("t/a-b"), sum(&[&texts[1]]).similarity(&sum(&[&texts[1], &texts[4]])));
+}
+
 /// The project's own sources stand for a user's texts; the cipher is a keystream, which is all that resemblance sees.
 fn sources() -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();
