@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use engrams::store::backend::{MemoryBackend, Snapshot};
+use engrams::store::backend::{Fault, FaultyBackend, MemoryBackend, Snapshot};
 use engrams::store::{Backend, Batch, Durability, Space, Superblock};
 use engrams::{
     ChunkParams, CollectOptions, EngramStore, ErrorKind, Forget, IngestOptions, OpenOptions, PassphraseCost,
@@ -373,4 +373,58 @@ fn stores_with_different_keys_cut_the_same_content_at_different_places() {
         (1..=count).map(|id| store.chunk_head(id).unwrap().len).collect::<Vec<_>>()
     });
     assert!(lengths[0] != lengths[1] && lengths[1] != lengths[2] && lengths[0] != lengths[2]);
+}
+
+/// A backend that a [`FaultyBackend`] can stand before without owning it.
+struct Shared(Arc<MemoryBackend>);
+
+impl Backend for Shared {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.0.get(space, key)
+    }
+    fn snapshot(&self) -> Result<Box<dyn Snapshot + '_>> {
+        self.0.snapshot()
+    }
+    fn write(&self, batch: Batch, durability: Durability) -> Result<()> {
+        self.0.write(batch, durability)
+    }
+    fn flush(&self) -> Result<()> {
+        self.0.flush()
+    }
+    fn close(&self) -> Result<()> {
+        Ok(())
+    }
+    fn stored_bytes(&self) -> Result<u64> {
+        self.0.stored_bytes()
+    }
+}
+
+#[test]
+fn a_crash_at_any_write_of_making_filling_and_rekeying_leaves_a_store_that_opens() {
+    let new = words("new");
+    let work = |store: &EngramStore| -> Result<()> {
+        let mut tx = Transaction::begin(store, &IngestOptions { threads: 1, ..IngestOptions::default() })?;
+        tx.put_file(b"a", fixed(), &mut content(1).as_slice())?;
+        tx.commit("")?;
+        store.rekey(&new)
+    };
+    let mut complete = false;
+    for write in 0.. {
+        let backend = Arc::new(MemoryBackend::new());
+        let fault = Fault { write: Some(write), fatal: true, ..Fault::default() };
+        let faulty = FaultyBackend::new(Shared(Arc::clone(&backend)), fault);
+        complete = open_any(Arc::new(faulty), Some(key(1))).and_then(|store| work(&store)).is_ok();
+        // Without a key record it is no store yet, and any key makes one.
+        let opened = if complete { open(&backend, Some(new.clone())) } else { open(&backend, Some(key(1))) };
+        let store = opened.unwrap_or_else(|error| panic!("write {write}: {error}"));
+        if store.head().unwrap().is_some() {
+            assert!(read(&store, "a", 1) == content(1));
+        }
+        assert_sound(&store);
+        if complete {
+            break;
+        }
+        assert!(write < 100, "it never ends");
+    }
+    assert!(complete);
 }

@@ -84,7 +84,8 @@ impl StoreKey {
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let reading = |error| Error::io(format_args!("reading the key file {}", path.display()), error);
-        let mut text = Zeroizing::new(String::new());
+        // With room to spare, so that it is never moved and left behind.
+        let mut text = Zeroizing::new(String::with_capacity(2 * MAX_FILE_BYTES as usize));
         let file = File::open(path).map_err(reading)?;
         std::io::Read::read_to_string(&mut std::io::Read::take(file, MAX_FILE_BYTES), &mut text)
             .map_err(reading)?;

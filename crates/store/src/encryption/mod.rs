@@ -1,6 +1,6 @@
 //! Encryption at rest: every value sealed by an AEAD, every key that would tell content made by a keyed function.
 //!
-//! One **master key**, random and never changed, is in the [key record](record), locked by the user's [`StoreKey`]. From
+//! One **master key**, random and never changed, is in the key record ([`KeyRecord`]), locked by the user's [`StoreKey`]. From
 //! it come three keys: one that seals values ([`Secrets::seal`]), one under which index keys are made
 //! ([`IndexKeys`](crate::index_keys::IndexKeys)), and the words of the gear that cuts. `docs/encryption.md` says what
 //! this hides and what it does not.
