@@ -1,7 +1,7 @@
 //! `cargo xtask VERB`: set-up, checks and demonstration of the workspace, one file per verb.
 //!
 //! A verb may assume cargo and the standard library, nothing else; what more it needs it looks for first and
-//! installs or names. It never edits a source file; `compare` writes its page in
+//! installs or names. It never edits a source file; `compare` and `engrams` write their pages in
 //! `docs`.
 #![forbid(unsafe_code)]
 
@@ -10,6 +10,7 @@ mod compare;
 mod corpus;
 mod demo;
 mod emulated;
+mod estimates;
 mod faults;
 mod features;
 mod fuzz;
@@ -51,6 +52,7 @@ usage: cargo xtask VERB
                    --rounds: how often each is measured (default: 3, with --quick 1)
                    --only: one of history, small, reads, incompressible, memory, growth; may be given again
                    --render: write the page from what was measured before
+  engrams          how often estimates of engrams lie within their errors on real trees, in docs/resemblance.md
   faults [--quick] [--only KIND] [--seed N]
                    break the real binary and its disk, thousands of times, and count: kill, power, full, media
                    --quick: a few of each, in under a minute
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         "bench" => Workspace::find().and_then(|workspace| bench::run(&workspace, rest)),
         "compare" => Workspace::find().and_then(|workspace| compare::run(&workspace, rest)),
         "demo" => Workspace::find().and_then(|workspace| demo::run(&workspace, rest)),
+        "engrams" => Workspace::find().and_then(|workspace| estimates::run(&workspace)),
         "faults" => Workspace::find().and_then(|workspace| faults::run(&workspace, rest)),
         other => {
             eprintln!("error: no verb {other:?}\n\n{USAGE}");

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::{backup, cat, damage, extract, forget, gc, ingest, log, ls, rm, stats, tag, verify};
+use crate::{
+    backup, cat, damage, diff, drift, engram, extract, forget, gc, ingest, keygen, log, ls, map, rekey, rm,
+    similarity, stats, tag, verify,
+};
 
 /// Keeps every version of large, slowly changing files: what resembles something stored costs only the difference.
 #[derive(Debug, Parser)]
@@ -17,6 +20,10 @@ pub(crate) struct Arguments {
     /// Report as one JSON object on standard output.
     #[arg(long, global = true)]
     pub(crate) json: bool,
+
+    /// The file with the key of an encrypted store; or ENGRAMS_PASSPHRASE holds its passphrase, or it is asked for.
+    #[arg(long, global = true, value_name = "FILE", env = "ENGRAMS_KEY_FILE")]
+    pub(crate) key_file: Option<PathBuf>,
 
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -50,6 +57,20 @@ pub(crate) enum Verb {
     Damage(damage::Damage),
     /// Show what is stored and what it costs
     Stats(stats::Stats),
+    /// Show what changed between two versions, with similarities
+    Diff(diff::Diff),
+    /// Show how far a path drifted over its versions, and where it jumped
+    Drift(drift::Drift),
+    /// Show near-duplicate files of a version, and where its bytes go
+    Map(map::Map),
+    /// Make the engram of files, directories, standard input or stored paths
+    Engram(engram::Engram),
+    /// Tell how much two files, directories or engrams have in common
+    Similarity(similarity::Similarity),
+    /// Make a key file for encrypted stores
+    Keygen(keygen::Keygen),
+    /// Change the key of an encrypted store
+    Rekey(rekey::Rekey),
 }
 
 const EXAMPLES: &str = "\

@@ -53,6 +53,7 @@ impl From<Error> for Failure {
             ErrorKind::Invalid => return Self::usage(error.to_string(), "see --help"),
             ErrorKind::Unsupported => "use the release of engrams that wrote this store, or a newer one",
             ErrorKind::Corrupt => "`engrams verify` names everything that is damaged",
+            ErrorKind::Denied => "--key-file, ENGRAMS_KEY_FILE and ENGRAMS_PASSPHRASE say which key",
             ErrorKind::Unavailable => "wait until the other process has ended, then run it again",
             _ => "see to the cause, then run it again",
         };

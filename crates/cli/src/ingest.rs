@@ -74,6 +74,11 @@ pub(crate) struct Ingest {
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
 
+    /// Encrypt the store that this makes, with --key-file, ENGRAMS_PASSPHRASE or a passphrase that is asked for; a
+    /// store that is there must be encrypted
+    #[arg(long)]
+    encrypt: bool,
+
     /// Read every file, also those that did not change
     #[arg(long)]
     force_read: bool,
@@ -127,7 +132,7 @@ pub(crate) fn run(session: &Session, verb: Ingest) -> Result<Ending, Failure> {
     let exclude = Exclude::new(&verb.exclude)?;
     let sources = sources(&verb)?;
     let before = size_on_disk(&session.store);
-    let store = session.open_or_create()?;
+    let store = session.open_or_create(verb.encrypt)?;
 
     let began = Instant::now();
     let tree_options = TreeOptions::new()

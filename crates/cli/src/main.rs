@@ -8,6 +8,9 @@ mod arguments;
 mod backup;
 mod cat;
 mod damage;
+mod diff;
+mod drift;
+mod engram;
 mod exclude;
 mod extract;
 mod failure;
@@ -15,15 +18,22 @@ mod figures;
 mod forget;
 mod gc;
 mod ingest;
+mod key;
+mod keygen;
+mod likeness;
 mod log;
 mod ls;
+mod map;
 mod moment;
 mod path_text;
 mod progress;
+mod rekey;
 mod rm;
 mod session;
+mod similarity;
 mod stats;
 mod tag;
+mod treemap;
 mod verify;
 
 use std::process::ExitCode;
@@ -53,23 +63,30 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<Ending, Failure> {
-    let Some(store) = arguments.store else {
-        return Err(Failure::usage("no store is named", "give -s DIR, or set ENGRAMS_STORE"));
-    };
-    let session = Session { store, json: arguments.json };
+    let json = arguments.json;
+    let key_file = arguments.key_file;
+    let session = arguments.store.map(|store| Session { store, json, key_file });
+    let named = || session.as_ref().ok_or_else(session::no_store);
     match arguments.verb {
-        Verb::Ingest(verb) => ingest::run(&session, verb),
-        Verb::Log(verb) => log::run(&session, &verb),
-        Verb::Ls(verb) => ls::run(&session, &verb),
-        Verb::Cat(verb) => cat::run(&session, &verb),
-        Verb::Extract(verb) => extract::run(&session, &verb),
-        Verb::Rm(verb) => rm::run(&session, &verb),
-        Verb::Tag(verb) => tag::run(&session, &verb),
-        Verb::Forget(verb) => forget::run(&session, &verb),
-        Verb::Gc(verb) => gc::run(&session, &verb),
-        Verb::Backup(verb) => backup::run(&session, &verb),
-        Verb::Verify(verb) => verify::run(&session, &verb),
-        Verb::Damage(verb) => damage::run(&session, &verb),
-        Verb::Stats(verb) => stats::run(&session, &verb),
+        Verb::Ingest(verb) => ingest::run(named()?, verb),
+        Verb::Log(verb) => log::run(named()?, &verb),
+        Verb::Ls(verb) => ls::run(named()?, &verb),
+        Verb::Cat(verb) => cat::run(named()?, &verb),
+        Verb::Extract(verb) => extract::run(named()?, &verb),
+        Verb::Rm(verb) => rm::run(named()?, &verb),
+        Verb::Tag(verb) => tag::run(named()?, &verb),
+        Verb::Forget(verb) => forget::run(named()?, &verb),
+        Verb::Gc(verb) => gc::run(named()?, &verb),
+        Verb::Backup(verb) => backup::run(named()?, &verb),
+        Verb::Verify(verb) => verify::run(named()?, &verb),
+        Verb::Damage(verb) => damage::run(named()?, &verb),
+        Verb::Keygen(verb) => keygen::run(json, &verb),
+        Verb::Rekey(verb) => rekey::run(named()?, &verb),
+        Verb::Stats(verb) => stats::run(named()?, &verb),
+        Verb::Diff(verb) => diff::run(named()?, &verb),
+        Verb::Drift(verb) => drift::run(named()?, &verb),
+        Verb::Map(verb) => map::run(named()?, &verb),
+        Verb::Engram(verb) => engram::run(session.as_ref(), json, &verb),
+        Verb::Similarity(verb) => similarity::run(json, &verb),
     }
 }

@@ -6,10 +6,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use clap::Args;
-use engrams::{EngramStore, Error, ErrorKind, Timestamp, Tree, Version, check_path};
+use engrams::{EngramStore, Timestamp, Tree, Version, check_path};
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::key::{self, Access};
 use crate::moment;
 use crate::path_text::readable;
 
@@ -18,6 +19,7 @@ use crate::path_text::readable;
 pub(crate) struct Session {
     pub(crate) store: PathBuf,
     pub(crate) json: bool,
+    pub(crate) key_file: Option<PathBuf>,
 }
 
 /// Which version to look at; the newest when nothing is said.
@@ -34,44 +36,49 @@ pub(crate) struct At {
 impl Session {
     /// Opens the store, which must be there, to change it.
     pub(crate) fn open(&self) -> Result<EngramStore, Failure> {
-        self.opened(EngramStore::open_existing(&self.store))
+        self.opened(Access::Write)
     }
 
     /// Opens the store, which must be there, for reading alone: also beside who writes it, and where nothing can be written.
     pub(crate) fn open_for_reading(&self) -> Result<EngramStore, Failure> {
         allow_many_files();
-        self.opened(EngramStore::open_read_only(&self.store))
+        self.opened(Access::Read)
     }
 
-    fn opened(&self, opened: Result<EngramStore, Error>) -> Result<EngramStore, Failure> {
-        opened.map_err(|error| {
-            if error.kind() != ErrorKind::NotFound {
-                return error.into();
-            }
-            let at = self.store.display();
-            Failure::new(
-                format!("there is no store at {at}"),
-                format!("`engrams -s {at} ingest PATH` makes one"),
-            )
-        })
+    /// Opens the store, which is made when it is missing: an encrypted one if there is a key, or `encrypt` demands it.
+    pub(crate) fn open_or_create(&self, encrypt: bool) -> Result<EngramStore, Failure> {
+        self.opened(Access::Create { encrypt })
     }
 
-    /// Opens the store, which is made when it is missing.
-    pub(crate) fn open_or_create(&self) -> Result<EngramStore, Failure> {
-        Ok(EngramStore::open(&self.store)?)
+    fn opened(&self, access: Access) -> Result<EngramStore, Failure> {
+        key::open(&self.store, self.key_file.as_ref(), access)
     }
 
     /// Writes the report: as JSON, or as the text that `text` gives.
     pub(crate) fn report(&self, json: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
-        let mut output = Output::new();
-        if self.json {
-            output.json(json)?;
-            output.text("\n")?;
-        } else {
-            output.text(&text())?;
-        }
-        output.finish()
+        report(self.json, json, text)
     }
+}
+
+/// Writes a report, for verbs that need no store.
+pub(crate) fn report(
+    as_json: bool,
+    json: &impl Serialize,
+    text: impl FnOnce() -> String,
+) -> Result<(), Failure> {
+    let mut output = Output::new();
+    if as_json {
+        output.json(json)?;
+        output.text("\n")?;
+    } else {
+        output.text(&text())?;
+    }
+    output.finish()
+}
+
+/// A verb needs a store, and none is named.
+pub(crate) fn no_store() -> Failure {
+    Failure::usage("no store is named", "give -s DIR, or set ENGRAMS_STORE")
 }
 
 impl At {

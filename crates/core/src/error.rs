@@ -137,6 +137,61 @@ impl fmt::Display for EngramError {
 
 impl core::error::Error for EngramError {}
 
+/// Bytes that are not a [`Sketch`](crate::Sketch) or a [`Sample`](crate::Sample).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SketchError {
+    /// They do not begin as an engram file does.
+    Magic,
+    /// A format that this release does not know.
+    Format {
+        /// The number found.
+        found: u8,
+    },
+    /// They end too early.
+    Length {
+        /// The number of bytes given.
+        bytes: usize,
+    },
+    /// They were changed since they were written.
+    Check,
+    /// The engram is not of 4,096 bits.
+    Dimension {
+        /// The width found.
+        bits: usize,
+    },
+    /// The engram can't be read.
+    Engram(EngramError),
+    /// The sample can't be read.
+    Sample {
+        /// What is wrong with it.
+        why: &'static str,
+    },
+}
+
+impl fmt::Display for SketchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Magic => write!(f, "not an engram file: it does not begin with `engram`"),
+            Self::Format { found } => write!(f, "engram file format {found} is unknown: use a newer release"),
+            Self::Length { bytes } => write!(f, "engram file of {bytes} bytes ends too early"),
+            Self::Check => write!(f, "engram file is damaged: its check does not match"),
+            Self::Dimension { bits } => write!(f, "engram file has counters for {bits} bits instead of 4096"),
+            Self::Engram(_) => write!(f, "engram file has an engram that can't be read"),
+            Self::Sample { why } => write!(f, "sample can't be read: {why}"),
+        }
+    }
+}
+
+impl core::error::Error for SketchError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Engram(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
 /// A [`CorrectionPolicy`](crate::CorrectionPolicy) that does not work.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]

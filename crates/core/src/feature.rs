@@ -40,9 +40,16 @@ pub const fn is_recall(feature: u64) -> bool {
 /// About one for every 81 bytes of random data: of one match in 64 positions, one in five follows
 /// another too closely.
 pub fn features_of(bytes: &[u8], out: &mut Vec<u64>) {
-    let mut sampler = Sampler::new();
-    sampler.run(&Gear::FROZEN, bytes, |_| NO_CUT);
-    sampler.finish(out);
+    Gear::FROZEN.features_of(bytes, out);
+}
+
+impl Gear {
+    /// [`features_of`] by this gear.
+    pub fn features_of(&self, bytes: &[u8], out: &mut Vec<u64>) {
+        let mut sampler = Sampler::new();
+        sampler.run(self, bytes, |_| NO_CUT);
+        sampler.finish(out);
+    }
 }
 
 /// The `k` smallest distinct features in ascending order; fewer only if there are fewer.
@@ -114,7 +121,18 @@ impl Seam {
 /// ```
 #[must_use]
 pub fn seam(a: &[u8], b: &[u8]) -> Seam {
-    let gear = Gear::FROZEN;
+    seam_by(&Gear::FROZEN, a, b)
+}
+
+impl Gear {
+    /// [`seam`] by this gear.
+    #[must_use]
+    pub fn seam(&self, a: &[u8], b: &[u8]) -> Seam {
+        seam_by(self, a, b)
+    }
+}
+
+fn seam_by(gear: &Gear, a: &[u8], b: &[u8]) -> Seam {
     let a = &a[a.len().saturating_sub(SEAM_BYTES)..];
     let b = &b[..b.len().min(SEAM_BYTES)];
     let mut seam = Seam { added: [0; 2], added_len: 0, removed: None };

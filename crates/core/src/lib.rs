@@ -4,7 +4,8 @@
 //! *features*, hashes of 32-byte windows. The features of a chunk are bundled into a [`Hypervector`]
 //! by [`encode`]: chunks that share features get near hypervectors, which an [`ItemMemory`] recalls.
 //! An [`Engram`] is the sum of any number of features, as integer counters: a fixed-size summary that
-//! merges, subtracts and compares.
+//! merges, subtracts and compares; with a counted [`Sample`] it is a [`Sketch`], which tells the shares that two
+//! contents have in common, with errors.
 //!
 //! Should you use it? Alone, when you want resemblance without the store: it is `no_std` (with
 //! `alloc`), has no `unsafe`, does no I/O, and gives the same results on every platform, forever.
@@ -48,6 +49,7 @@ mod dimension;
 mod encode;
 mod engram;
 mod error;
+mod estimate;
 mod feature;
 mod float;
 mod hypervector;
@@ -55,8 +57,11 @@ mod level;
 mod memory;
 mod record;
 mod reversible;
+mod sample;
 mod sampler;
 mod sequence;
+mod sketch;
+mod varint;
 
 pub use bundle::{Bundler, bundle};
 pub use chunk::{ChunkParams, Chunking, Gear, Scanner};
@@ -66,15 +71,18 @@ pub use encode::encode;
 pub use engram::Engram;
 pub use error::{
     ChunkParamsError, CorrectionPolicyError, DimensionError, EngramError, HypervectorError, ItemMemoryError,
-    ReversibleError,
+    ReversibleError, SketchError,
 };
+pub use estimate::{Estimate, Similarity};
 pub use feature::{SEAM_BYTES, SHINGLE_BYTES, Seam, bottom_k, features_of, is_recall, seam};
 pub use hypervector::Hypervector;
 pub use level::Levels;
 pub use memory::{ItemMemory, Reach, Recalled, Search};
 pub use record::Record;
 pub use reversible::{ByteCorrection, Reversible};
+pub use sample::Sample;
 pub use sequence::{item_at, n_gram, n_grams, sequence};
+pub use sketch::{Sketch, Sketcher};
 
 /// The examples of the page for users compile and hold.
 #[cfg(doctest)]

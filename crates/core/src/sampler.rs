@@ -42,6 +42,11 @@ impl Sampler {
         self.len
     }
 
+    /// Appends the features so far; the string goes on.
+    pub(crate) fn drain(&mut self, features: &mut Vec<u64>) {
+        features.append(&mut self.features);
+    }
+
     /// Appends the features and starts anew, keeping the memory.
     pub(crate) fn finish(&mut self, features: &mut Vec<u64>) {
         features.append(&mut self.features);

@@ -30,25 +30,33 @@
 //! resembles this, and how much"; chunks and corrections hold the bytes.
 #![forbid(unsafe_code)]
 
+mod compare;
 mod decode;
 mod edit;
 mod ingest;
+mod item_memory;
 mod transaction;
 #[cfg(unix)]
 pub mod tree_fs;
 
+pub use compare::{
+    Change, Cluster, ClusteredFile, Clusters, Difference, DirectoryChange, Drift, DriftStep, NEAR_DUPLICATE,
+    PathChange, RENAMED, clusters, difference, drift, read_sketch, sketch_path, sketch_reader,
+};
 pub use decode::{DecodedChunk, StreamingDecodeProgress, StreamingDecoder, StreamingDecoderBuilder};
 pub use edit::FileEdit;
 pub use engrams_core as core;
-pub use engrams_core::{ChunkParams, Chunking, Engram, Hypervector};
+pub use engrams_core::{ChunkParams, Chunking, Engram, Estimate, Hypervector, Sample, Similarity, Sketch};
 pub use engrams_store as store;
 pub use engrams_store::tree::{Attributes, Content, FileNode, Node, Timestamp, check_path};
 pub use engrams_store::{
     CollectOptions, CollectProgress, CollectStep, Collected, Compression, Conflict, DependentFile,
-    Dependents, EngramStore, Entry, Error, ErrorKind, Forget, ForgetPlan, Freeable, OpenOptions, Result,
-    Retention, Stats, Tag, Tree, VerifyOptions, VerifyProgress, VerifyReport, Version,
+    Dependents, EngramStore, Entry, Error, ErrorKind, Forget, ForgetPlan, Freeable, OpenOptions,
+    PassphraseCost, Result, Retention, Stats, StoreKey, Tag, Tree, VerifyOptions, VerifyProgress,
+    VerifyReport, Version,
 };
 pub use ingest::{
     IngestOptions, StreamingIngester, StreamingIngesterBuilder, StreamingProgress, StreamingResult,
 };
+pub use item_memory::item_memory;
 pub use transaction::{FileSummary, Transaction, TransactionResult};

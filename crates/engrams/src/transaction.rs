@@ -72,7 +72,7 @@ impl Transaction {
             base: draft.base_tree().clone(),
             base_version: draft.base().map(|base| base.number),
             provisional: draft.provisional(),
-            cutter: Cutter::new(&settings),
+            cutter: Cutter::new(&settings, store.gear()),
             alone_from: settings.chunking.minimum(),
             pipeline: Pipeline::start(store.clone(), draft, settings)?,
             last_put: None,

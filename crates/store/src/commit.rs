@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use engrams_core::{Dimension, Engram};
+use engrams_core::{Dimension, Engram, Sketch};
 
 use crate::format::{MAX_MESSAGE_BYTES, Version, id_key};
 use crate::pin::Reuse;
 use crate::store::{EngramStore, HEAD_KEY, Inner, head_record};
+use crate::sums::SumChanges;
 use crate::trace::{FileTally, Traces};
 use crate::tree::{
-    Changes, EachChange, Entry, FileNode, Merge, Timestamp, Tree, TreeRoot, after, apply, check_path,
-    difference, merge,
+    Changes, Entry, FileNode, Merge, Timestamp, Tree, TreeRoot, after, apply, check_path, difference, merge,
 };
 use crate::{Batch, Conflict, Durability, Error, ErrorKind, Result, Space};
 
@@ -25,6 +25,7 @@ pub struct Draft {
     changes: Changes,
     provisional: u64,
     engram: Engram,
+    sums: SumChanges,
     /// The engram's change is not known, since old content is damaged: it is counted anew.
     recount: bool,
     /// Paths with the versions they must still have when this is committed.
@@ -56,6 +57,7 @@ impl EngramStore {
             base,
             changes: Changes::default(),
             engram: Engram::new(Dimension::ENGRAM),
+            sums: SumChanges::default(),
             recount: false,
             expected: Vec::new(),
             reuse,
@@ -192,13 +194,15 @@ impl Draft {
     /// The change of the root engram can't be told: it is counted anew from the files when this is committed.
     pub fn recount(&mut self) {
         self.recount = true;
+        self.sums.add(b"", None);
     }
 
-    /// Adds a change of the root engram.
-    pub fn count(&mut self, change: Option<&Engram>) {
+    /// Adds the change that the file at `path` makes to the root engram and to the sums of its directories.
+    pub fn count(&mut self, path: &[u8], change: Option<&Sketch>) {
         if let Some(change) = change {
-            self.engram.merge(change);
+            self.engram.merge(change.engram());
         }
+        self.sums.add(path, change.map(Sketch::sample));
     }
 
     fn settle(&mut self) -> Result<()> {
@@ -219,13 +223,27 @@ impl Draft {
         Ok(self.tree.clone())
     }
 
-    /// Calls `visit` for each path whose entry differs from the base's: in the base, and now.
+    /// Counts the base's files that are gone. `change_of` gives the change that removing a file makes; `None` when damage
+    /// hides it.
     ///
     /// # Errors
-    /// What `visit` returns; `Corrupt` when a page is damaged.
-    pub fn each_change(&mut self, visit: &mut EachChange<'_>) -> Result<()> {
+    /// What `change_of` returns; `Corrupt` when a page is damaged.
+    pub fn forget_removed(
+        &mut self,
+        change_of: &mut dyn FnMut(&Entry) -> Result<Option<Option<Sketch>>>,
+    ) -> Result<()> {
         self.settle()?;
-        difference(&self.base_tree, &self.tree, visit)
+        let (base, tree) = (self.base_tree.clone(), self.tree.clone());
+        difference(&base, &tree, &mut |old, new| {
+            let Some(old) = old.filter(|old| old.file().is_some()) else { return Ok(()) };
+            if new.and_then(Entry::file).is_none() {
+                match change_of(old)? {
+                    Some(change) => self.count(&old.path, change.as_ref()),
+                    None => self.recount(),
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Publishes the changes as the next version. Once it returns, power loss changes nothing.
@@ -243,15 +261,13 @@ impl Draft {
         self.settle()?;
         let store = Arc::clone(&self.store);
         let mut head = store.head();
-        let mut change = self.engram;
+        let (mut change, mut sums) = (self.engram, self.sums);
         let number = head.as_ref().map_or(0, |head| head.number) + 1;
+        let newest =
+            Tree::new(Arc::clone(&store.pages), head.as_ref().map_or_else(TreeRoot::default, TreeRoot::of));
         let tree = if number == self.provisional {
             self.tree.root()
         } else {
-            let newest = Tree::new(
-                Arc::clone(&store.pages),
-                head.as_ref().map_or_else(TreeRoot::default, TreeRoot::of),
-            );
             for (path, expected) in &self.expected {
                 let found = newest.get(path)?.map(|entry| entry.version);
                 if found != *expected {
@@ -269,18 +285,21 @@ impl Draft {
             let mut traces = Traces::default();
             // What both changed alike is counted in the newest version already.
             let tree = merge(sides, &mut |old, new| {
+                let path = old.or(new).map_or(&[][..], |entry| &entry.path);
                 let (old, new) = (old.and_then(Entry::file), new.and_then(Entry::file));
                 let mut tally = FileTally::new(Arc::clone(&store), new);
                 if let Some(old) = old {
                     tally.push_all(&mut traces, old)?;
                 }
                 if let Some(counted) = tally.finish(&mut traces)? {
-                    change.merge(&counted);
+                    change.merge(counted.engram());
+                    sums.add(path, Some(counted.sample()));
                 }
                 Ok(())
             })?;
             tree.root()
         };
+        let mut counted = None;
         let engram = match head.as_ref().map(|head| store.engram(head)) {
             None => change,
             Some(Ok(mut engram)) if !self.recount => {
@@ -289,8 +308,15 @@ impl Draft {
             }
             Some(Err(error)) if error.kind() != ErrorKind::Corrupt => return Err(error),
             // An engram is derived: damage to it, or to what is replaced, must not stop commits.
-            _ => store.count(&Tree::new(Arc::clone(&store.pages), tree))?,
+            _ => {
+                let sketch = store.count(&Tree::new(Arc::clone(&store.pages), tree), b"")?;
+                counted = Some(sketch.sample().clone());
+                sketch.engram().clone()
+            }
         };
+        // Where a change is not known, the sums of directories are not.
+        let old = (head.as_ref().filter(|_| !self.recount).map_or(0, |head| head.sums), &newest);
+        let sums = store.put_sums(old, &Tree::new(Arc::clone(&store.pages), tree), &sums, counted)?;
         let version = Version {
             number,
             parent: head.as_ref().map(|head| head.number),
@@ -301,6 +327,7 @@ impl Draft {
             bytes: tree.totals.bytes,
             tree: tree.page,
             engram: store.pages.put(&engram.to_bytes(), None)?,
+            sums,
             chunks_end: store.ids().next,
         };
         store.backend.flush()?;

@@ -7,7 +7,7 @@ use crate::format::{Head, Superblock, id_of_key};
 use crate::id_set::IdSet;
 use crate::store::EngramStore;
 use crate::tree::{Entry, difference};
-use crate::{Error, ErrorKind, Result, Space};
+use crate::{Error, Result, Space, unless_corrupt};
 
 /// What is lost with some chunks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -41,10 +41,8 @@ impl EngramStore {
         let mut unknown: Vec<u64> = Vec::new();
         for &chunk in chunks {
             lost.insert(chunk);
-            match self.0.chunks.find_head(chunk) {
-                Ok(None) => unknown.push(chunk),
-                Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
-                _ => {}
+            if let Some(None) = unless_corrupt(self.0.chunks.find_head(chunk))? {
+                unknown.push(chunk);
             }
         }
         let snapshot = self.0.backend.snapshot()?;

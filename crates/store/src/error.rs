@@ -31,6 +31,9 @@ pub enum ErrorKind {
     Unsupported,
     /// Stored bytes are damaged: `verify` names all of them; restore these from another copy.
     Corrupt,
+    /// The store is encrypted and the key is missing or not its own, or it is not encrypted and a key was given: open
+    /// it with the right one, or with none.
+    Denied,
     /// The store is in use by another process, or was closed: try again when it is free.
     Unavailable,
     /// Reading or writing outside the store's records failed (disk full, permission, a failing reader).
@@ -148,6 +151,7 @@ impl From<Error> for std::io::Error {
             ErrorKind::Invalid => std::io::ErrorKind::InvalidInput,
             ErrorKind::Corrupt => std::io::ErrorKind::InvalidData,
             ErrorKind::Unsupported => std::io::ErrorKind::Unsupported,
+            ErrorKind::Denied => std::io::ErrorKind::PermissionDenied,
             _ => std::io::ErrorKind::Other,
         };
         Self::new(kind, error)

@@ -7,7 +7,7 @@ use crate::boundary::spread;
 use crate::format::{Reader, put_signed, put_varint};
 use crate::page::PageStore;
 use crate::tree::{Content, FileNode, Piece, get_pieces, put_pieces};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, Result, unless_corrupt};
 
 /// Pieces kept in a file's tree entry itself; longer lists go to pages.
 const MAX_INLINE: usize = 24;
@@ -71,10 +71,7 @@ impl ListBuilder {
         put_pieces(&mut plain, &leaf, &mut Piece { chunk: 0, start: 0, len: 0 });
         let old = match &mut self.like {
             // An older list only saves bytes: a damaged one saves none.
-            Some(like) => match like.leaf_at(self.paged) {
-                Err(error) if error.kind() == ErrorKind::Corrupt => None,
-                found => found?,
-            },
+            Some(like) => unless_corrupt(like.leaf_at(self.paged))?.flatten(),
             None => None,
         };
         let page = put_or_reuse(&self.pages, &plain, old)?;
@@ -130,14 +127,11 @@ impl ListBuilder {
 
 /// The page at `old` when it has these very bytes, else a new page coded against it.
 pub(crate) fn put_or_reuse(pages: &PageStore, plain: &[u8], old: Option<u64>) -> Result<u64> {
-    match old {
-        Some(old) => match pages.get(old) {
-            Ok(page) if *page == *plain => Ok(old),
-            Ok(_) => pages.put(plain, Some(old)),
-            // What is damaged must not keep new records from being written.
-            Err(error) if error.kind() == ErrorKind::Corrupt => pages.put(plain, None),
-            Err(error) => Err(error),
-        },
+    let Some(old) = old else { return pages.put(plain, None) };
+    match unless_corrupt(pages.get(old))? {
+        Some(page) if *page == *plain => Ok(old),
+        Some(_) => pages.put(plain, Some(old)),
+        // What is damaged must not keep new records from being written.
         None => pages.put(plain, None),
     }
 }

@@ -32,8 +32,8 @@ pub(crate) struct State {
 
 /// What a reader needs.
 pub(crate) enum Pinned {
-    /// A whole version: its tree's root page and its engram's page.
-    Version { tree: u64, engram: u64 },
+    /// A whole version: its tree's root page, its engram's page and the list of its directories' sums.
+    Version { tree: u64, engram: u64, sums: u64 },
     /// The content of one file.
     Content(Content),
 }
@@ -80,7 +80,8 @@ impl Pins {
         if state.forgotten.contains(version.number) {
             return None;
         }
-        Some(self.add(&mut state, Pinned::Version { tree: version.tree, engram: version.engram }))
+        let Version { tree, engram, sums, .. } = *version;
+        Some(self.add(&mut state, Pinned::Version { tree, engram, sums }))
     }
 
     /// Pins the content of one file.

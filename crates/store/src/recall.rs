@@ -4,10 +4,15 @@
 //! it is a [`Table`] of bounded size, made from the records when chunks are first recalled.
 
 mod index;
+mod rank;
 mod table;
 
 pub(crate) use index::{RecallIndex, enter, rewrite};
+pub use rank::Candidate;
+pub(crate) use rank::rank;
 pub(crate) use table::Table;
+
+use engrams_core::{Gear, bottom_k, is_recall};
 
 use crate::backend::KeyValue;
 use crate::format::{MAX_ID, Reader, id_key, id_of_key, put_varint, seal, unseal};
@@ -24,6 +29,14 @@ pub(crate) const FULL_RECORD: usize = 1024;
 pub(crate) struct Entry {
     pub(crate) chunk: u64,
     pub(crate) key: u32,
+}
+
+/// The features under which a chunk with these bytes is recalled: at most [`RECALL_FEATURES`].
+pub(crate) fn smallest_features(gear: &Gear, plain: &[u8]) -> Vec<u64> {
+    let mut features = Vec::new();
+    gear.features_of(plain, &mut features);
+    features.retain(|&feature| is_recall(feature));
+    bottom_k(&features, RECALL_FEATURES)
 }
 
 /// What is kept of a feature: 32 bits, from below the ones that being among the smallest leaves zero.

@@ -10,7 +10,7 @@ use crate::format::{Head, id_key, put_varint};
 use crate::pin::Reuse;
 use crate::recall::{Entry, RECALL_FEATURES, RecallIndex};
 use crate::store::Inner;
-use crate::{Batch, Durability, Error, ErrorKind, Reader, Result, Space, recall};
+use crate::{Batch, Durability, Error, Reader, Result, Space, recall, unless_corrupt};
 
 /// Chunks recalled for one. More share too little to be a base, and each costs the reading of a head.
 pub const MOST_RECALLED: usize = 16;
@@ -80,7 +80,8 @@ impl<'s> Staging<'s> {
     /// # Errors
     /// `Io` or `Unavailable`.
     pub fn find(&self, names: &[[u8; 32]]) -> Result<Vec<Option<u64>>> {
-        let keys: Vec<&[u8]> = names.iter().map(name_key).collect();
+        let keys: Vec<_> = names.iter().map(|name| self.store.index_keys.name(name)).collect();
+        let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
         let found = self.store.backend.multi_get(Space::Name, &keys)?;
         names.iter().zip(found).map(|(name, value)| self.among(name, &ids_in(value.as_deref()))).collect()
     }
@@ -88,18 +89,12 @@ impl<'s> Staging<'s> {
     fn among(&self, name: &[u8; 32], ids: &[u64]) -> Result<Option<u64>> {
         for &id in ids {
             let leftover = (self.ids.leftover_start..self.ids.leftover_end).contains(&id);
-            match self.store.chunks.head(id) {
-                // A crash may have kept the entry of a leftover and lost what it points to.
-                Ok(head)
-                    if head.name == *name
-                        && (!leftover || self.store.chunks.plain(id).is_ok())
-                        && self.reuse.chunk(id) =>
-                {
-                    return Ok(Some(id));
-                }
-                // A damaged chunk must not keep new bytes from being stored, under a new id.
-                Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
-                _ => {}
+            // A damaged chunk must not keep new bytes from being stored, under a new id.
+            let Some(head) = unless_corrupt(self.store.chunks.head(id))? else { continue };
+            // A crash may have kept the entry of a leftover and lost what it points to.
+            let is_whole = || !leftover || self.store.chunks.plain(id).is_ok();
+            if head.name == *name && is_whole() && self.reuse.chunk(id) {
+                return Ok(Some(id));
             }
         }
         Ok(None)
@@ -155,12 +150,13 @@ impl<'s> Staging<'s> {
     /// `Io` or `Unavailable`.
     pub fn put(&mut self, chunk: NewChunk<'s, '_>) -> Result<()> {
         let NewChunk { id, head, payload, plain, features } = chunk;
-        let mut ids = ids_in(self.store.backend.get(Space::Name, name_key(&head.name))?.as_deref());
+        let name = self.store.index_keys.name(&head.name);
+        let mut ids = ids_in(self.store.backend.get(Space::Name, &name)?.as_deref());
         ids.retain(|&old| old != id);
         ids.insert(0, id);
         let mut value = Vec::new();
         ids.iter().for_each(|&id| put_varint(&mut value, id));
-        self.batch.put(Space::Name, name_key(&head.name), value);
+        self.batch.put(Space::Name, name, value);
         self.batch.put(Space::Head, id_key(id), head.encode(id));
         self.batch.put(Space::Payload, id_key(id), payload);
         let keys = recall::keys(features).into_iter().take(RECALL_FEATURES);
@@ -193,11 +189,6 @@ impl<'s> Staging<'s> {
         index.note(&entries);
         index.prune(&*self.store.backend)
     }
-}
-
-/// Chunks are looked up by the first 8 bytes of their names; the head holds all 32.
-pub(crate) fn name_key(name: &[u8; 32]) -> &[u8] {
-    &name[..8]
 }
 
 /// The ids in a name entry. An index: one that makes no sense names nothing, and the chunk is stored again.

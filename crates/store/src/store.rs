@@ -4,23 +4,25 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use engrams_core::{Dimension, Engram};
+use engrams_core::{Dimension, Engram, Gear};
 
 use crate::backend::{KeyRange, MemoryBackend, ReadOnly};
-use crate::boundary::spread_bytes;
 use crate::chunk::{ChunkReader, Plain};
+use crate::encryption::{EncryptedBackend, StoreKey, refuse_remains, unlock};
 use crate::format::{
     Forgotten, Head, MAX_ID, Reader, Superblock, Version, id_key, id_of_key, put_varint, seal, unseal,
 };
+use crate::index_keys::IndexKeys;
 use crate::list::{Cursor, ListBuilder};
 use crate::mark::CommitMark;
 use crate::page::{PageStore, next_id};
 use crate::pin::{Pin, Pins, Reuse};
+use crate::recall::{self, Candidate};
 use crate::reserve::{Reserve, Reserved};
 use crate::staging::{Ids, Staging};
-use crate::trace::{FileTally, Traces};
+use crate::trace::FileTally;
 use crate::tree::{FileNode, Piece, Tree, TreeRoot};
-use crate::{Backend, Batch, Durability, Error, Result, Space};
+use crate::{Backend, Batch, Durability, Error, Result, STORED_VECTOR_BYTES, Space};
 
 /// Many versions of many files. A handle: clones share the store.
 #[derive(Clone)]
@@ -28,6 +30,10 @@ pub struct EngramStore(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) backend: Arc<dyn Backend>,
+    /// What `backend` is, when it is encrypted.
+    pub(crate) encryption: Option<Arc<EncryptedBackend>>,
+    pub(crate) gear: Gear,
+    pub(crate) index_keys: IndexKeys,
     pub(crate) superblock: Superblock,
     pub(crate) chunks: ChunkReader,
     pub(crate) pages: Arc<PageStore>,
@@ -44,7 +50,7 @@ pub(crate) struct Inner {
 }
 
 /// How to open a store.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct OpenOptions {
     /// Memory for decoded chunks, in bytes. Default 64 MiB: some 700 of them.
     pub cache_bytes: usize,
@@ -59,6 +65,8 @@ pub struct OpenOptions {
     pub recall_bytes: usize,
     /// Open it as it is now, for reading alone: see [`EngramStore::open_read_only`]. Default: no.
     pub read_only: bool,
+    /// The key of an encrypted store. One that is not there yet becomes an encrypted one if this is set. Default: none.
+    pub key: Option<StoreKey>,
     /// What is frozen when the store is new; ignored when it exists.
     pub superblock: Superblock,
 }
@@ -71,6 +79,7 @@ impl Default for OpenOptions {
             database_bytes: 48 << 20,
             recall_bytes: 8 << 20,
             read_only: false,
+            key: None,
             superblock: Superblock::default(),
         }
     }
@@ -83,8 +92,9 @@ impl EngramStore {
     /// Opens the store in directory `path`, and makes it when there is none.
     ///
     /// # Errors
-    /// `Unavailable` when another process has it open, `Unsupported` when a newer release wrote it, `Corrupt` when it
-    /// is damaged, `Io` when the directory can't be used.
+    /// `Unavailable` when another process has it open, `Denied` when it is encrypted and the key is not its own (or it is
+    /// not, and there is a key), `Unsupported` when a newer release wrote it, `Corrupt` when it is damaged, `Io` when
+    /// the directory can't be used.
     #[cfg(feature = "rocksdb")]
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(path, &OpenOptions::default(), true)
@@ -150,6 +160,9 @@ impl EngramStore {
         if options.read_only {
             backend = Arc::new(ReadOnly(backend));
         }
+        let encryption = unlock(&backend, options.key.as_ref(), mark.as_ref())?;
+        let backend = encryption.clone().map_or(backend, |encrypted| encrypted);
+        let secrets = encryption.as_ref().map(|encrypted| encrypted.secrets());
         let superblock = match backend.get(Space::Meta, Superblock::KEY)? {
             Some(record) => Superblock::decode(&record)?,
             None if options.read_only => {
@@ -181,6 +194,9 @@ impl EngramStore {
             }),
             head: Mutex::new(head),
             superblock,
+            gear: secrets.map_or(Gear::FROZEN, |secrets| secrets.gear()),
+            index_keys: secrets.map_or_else(IndexKeys::plain, |secrets| secrets.index_keys()),
+            encryption,
             backend,
             mark,
             pins,
@@ -192,19 +208,7 @@ impl EngramStore {
     }
 
     fn make(backend: &dyn Backend, options: &OpenOptions, mark: Option<&CommitMark>) -> Result<Superblock> {
-        if let Some(mark) = mark {
-            // A database that lost its superblock must not look like a new one.
-            mark.check(0)?;
-        }
-        let snapshot = backend.snapshot()?;
-        for space in Space::ALL {
-            if snapshot.scan(space, KeyRange::default()).next().transpose()?.is_some() {
-                return Err(Error::corrupt(format!(
-                    "the superblock is missing, but there are {space:?} records"
-                )));
-            }
-        }
-        drop(snapshot);
+        refuse_remains(backend, mark)?;
         let superblock = options.superblock;
         let mut batch = Batch::new();
         batch.expect(Space::Meta, Superblock::KEY, None);
@@ -332,6 +336,19 @@ impl EngramStore {
         self.0.chunks.find_head(id)
     }
 
+    /// Those of the chunks `ids` that resemble a chunk with this vector, nearest first; what is gone or damaged is left
+    /// out.
+    ///
+    /// # Errors
+    /// `Io` or `Unavailable`.
+    pub fn rank(
+        &self,
+        vector: &[u8; STORED_VECTOR_BYTES],
+        ids: impl Iterator<Item = u64>,
+    ) -> Result<Vec<Candidate>> {
+        recall::rank(&self.0.chunks, vector, ids)
+    }
+
     /// The plain bytes of chunk `id`, checked against its name.
     ///
     /// # Errors
@@ -391,7 +408,7 @@ impl EngramStore {
     /// # Errors
     /// `Io` or `Unavailable`.
     pub fn remembers(&self, path: &[u8], hash: &[u8; 32], stat: &[u8]) -> Result<bool> {
-        let found = self.0.backend.get(Space::Seen, &seen_key(path))?;
+        let found = self.0.backend.get(Space::Seen, &self.0.index_keys.seen(path))?;
         Ok(found.is_some_and(|found| found == seen_value(path, hash, stat)))
     }
 
@@ -402,7 +419,7 @@ impl EngramStore {
     /// `Io` or `Unavailable`.
     pub fn remember(&self, path: &[u8], hash: &[u8; 32], stat: &[u8]) -> Result<()> {
         let mut batch = Batch::new();
-        batch.put(Space::Seen, seen_key(path), seen_value(path, hash, stat));
+        batch.put(Space::Seen, self.0.index_keys.seen(path), seen_value(path, hash, stat));
         self.0.backend.write(batch, Durability::Staged)
     }
 }
@@ -414,22 +431,6 @@ impl Inner {
 
     pub(crate) fn ids(&self) -> MutexGuard<'_, Ids> {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The root engram of a tree, counted from its files.
-    pub(crate) fn count(self: &Arc<Self>, tree: &Tree) -> Result<Engram> {
-        let (mut engram, mut traces) = (Engram::new(Dimension::ENGRAM), Traces::default());
-        for entry in tree.entries(b"") {
-            let entry = entry?;
-            let Some(file) = entry.file() else { continue };
-            let mut tally = FileTally::new(Arc::clone(self), None);
-            let change = tally.push_all(&mut traces, file).and_then(|()| tally.finish(&mut traces));
-            let change = change.map_err(|e| e.within(format_args!("`{}`", entry.path.escape_ascii())))?;
-            if let Some(change) = change {
-                engram.merge(&change);
-            }
-        }
-        Ok(engram)
     }
 
     pub(crate) fn engram(&self, version: &Version) -> Result<Engram> {
@@ -558,14 +559,6 @@ fn head_number(record: &[u8]) -> Result<u64> {
     } else {
         Err(Error::corrupt("head record: its number is out of range"))
     }
-}
-
-/// Files of one directory are asked for together, so their keys lie together.
-pub(crate) fn seen_key(path: &[u8]) -> Vec<u8> {
-    let directory = path.iter().rposition(|&b| b == b'/').map_or(&[][..], |at| &path[..at]);
-    let mut key = spread_bytes(directory).to_be_bytes()[..4].to_vec();
-    key.extend_from_slice(&spread_bytes(path).to_be_bytes());
-    key
 }
 
 fn seen_value(path: &[u8], hash: &[u8; 32], stat: &[u8]) -> Vec<u8> {

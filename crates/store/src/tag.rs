@@ -2,6 +2,7 @@
 
 use crate::backend::KeyRange;
 use crate::format::{MAX_ID, Reader, put_varint, seal, unseal};
+use crate::index_keys::{IndexKeys, TAG_PREFIX};
 use crate::store::EngramStore;
 use crate::{Batch, Durability, Error, Result, Space};
 
@@ -14,7 +15,6 @@ pub struct Tag {
     pub version: u64,
 }
 
-const PREFIX: &[u8] = b"tag/";
 /// The first key after all tags.
 const END: &[u8] = b"tag0";
 /// Longest name, in bytes.
@@ -34,8 +34,9 @@ impl EngramStore {
             return Err(Error::not_found(format!("no version {number} to tag: the newest is {newest}")));
         }
         crate::store::stored_version(&self.0, number)?;
-        let (key, mut value) = (key(name), Vec::new());
+        let (key, mut value) = (self.0.index_keys.tag(name), Vec::new());
         put_varint(&mut value, number);
+        value.extend_from_slice(name.as_bytes());
         let mut batch = Batch::new();
         batch.put(Space::Meta, key.as_slice(), seal(Space::Meta, &key, value));
         self.0.backend.write(batch, Durability::Durable)
@@ -47,7 +48,7 @@ impl EngramStore {
     /// `NotFound` when there is no such tag.
     pub fn untag(&self, name: &str) -> Result<()> {
         let _head = self.0.head();
-        let key = key(name);
+        let key = self.0.index_keys.tag(name);
         let found = self.0.backend.get(Space::Meta, &key)?;
         if found.is_none() {
             return Err(Error::not_found(format!("there is no tag `{}`", name.escape_debug())));
@@ -63,28 +64,27 @@ impl EngramStore {
     /// `Corrupt` when one is damaged.
     pub fn tags(&self) -> Result<Vec<Tag>> {
         let snapshot = self.0.backend.snapshot()?;
-        let range = KeyRange { from: PREFIX, to: Some(END), ..KeyRange::default() };
-        snapshot
+        let range = KeyRange { from: TAG_PREFIX, to: Some(END), ..KeyRange::default() };
+        let mut tags: Vec<Tag> = snapshot
             .scan(Space::Meta, range)
             .map(|record| {
                 let (key, value) = record?;
-                decode(&key, &value)
+                decode(&self.0.index_keys, &key, &value)
             })
-            .collect()
+            .collect::<Result<_>>()?;
+        // An encrypted store's keys tell nothing of the names, not even their order.
+        tags.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Ok(tags)
     }
 }
 
-fn key(name: &str) -> Vec<u8> {
-    [PREFIX, name.as_bytes()].concat()
-}
-
-fn decode(key: &[u8], value: &[u8]) -> Result<Tag> {
+fn decode(keys: &IndexKeys, key: &[u8], value: &[u8]) -> Result<Tag> {
     let mut reader = Reader::new(unseal(Space::Meta, key, value)?, "tag");
     let version = reader.varint_up_to(MAX_ID)?;
-    let name = key.strip_prefix(PREFIX).and_then(|name| std::str::from_utf8(name).ok());
-    let name = name.ok_or_else(|| reader.error("its name is not text"))?.to_owned();
-    reader.finish()?;
-    Ok(Tag { name, version })
+    let name = std::str::from_utf8(reader.rest());
+    let name = name.ok().filter(|name| keys.tag(name) == key);
+    let name = name.ok_or_else(|| Error::corrupt("tag: its name is not the one it is kept under"))?;
+    Ok(Tag { name: name.to_owned(), version })
 }
 
 fn check_name(name: &str) -> Result<()> {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use engrams_core::{Dimension, Engram, features_of, is_recall, seam};
+use engrams_core::{Gear, Sketch, is_recall};
 use lru::LruCache;
 
 use crate::list::Cursor;
@@ -27,12 +27,12 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// The trace of a piece with these bytes and, when they are known already, their features.
+    /// The trace of a piece with these bytes and, when they are known already, their features by the store's `gear`.
     #[must_use]
-    pub fn new(bytes: &[u8], features: Option<&[u64]>) -> Self {
+    pub fn new(gear: &Gear, bytes: &[u8], features: Option<&[u64]>) -> Self {
         let mut found = Vec::new();
         let features = features.unwrap_or_else(|| {
-            features_of(bytes, &mut found);
+            gear.features_of(bytes, &mut found);
             &found
         });
         let features = counted(features);
@@ -68,7 +68,7 @@ impl Traces {
             return Ok(Arc::clone(trace));
         }
         let plain = store.chunks.plain(piece.chunk)?;
-        let trace = Arc::new(Trace::new(bytes_of(&plain, piece)?, None));
+        let trace = Arc::new(Trace::new(&store.gear, bytes_of(&plain, piece)?, None));
         self.0.put(piece, Arc::clone(&trace));
         Ok(trace)
     }
@@ -85,11 +85,11 @@ pub(crate) fn bytes_of(plain: &[u8], piece: Piece) -> Result<&[u8]> {
 /// Pieces counted before they are turned into features: bounds memory.
 const SETTLE_AT: usize = 128;
 
-/// The change that one file makes to an engram: its new content counted once, its old content taken away.
+/// The change that one file makes to engrams and samples: its new content counted once, its old content taken away.
 pub struct FileTally {
     store: Arc<Inner>,
     /// `None` while nothing changed: most small files have no features.
-    change: Option<Engram>,
+    change: Option<Sketch>,
     pieces: HashMap<Piece, i64>,
     seams: HashMap<(Piece, Piece), i64>,
     new: Option<Piece>,
@@ -179,13 +179,18 @@ impl FileTally {
     }
 
     fn settle(&mut self, traces: &mut Traces) -> Result<()> {
-        for (piece, times) in self.pieces.drain() {
+        // In order: how far a sample reaches may depend on it.
+        let mut pieces: Vec<_> = self.pieces.drain().collect();
+        pieces.sort_unstable();
+        for (piece, times) in pieces {
             let trace = traces.get(&self.store, piece)?;
             add(&mut self.change, &trace.features, times);
         }
-        for ((a, b), times) in self.seams.drain() {
+        let mut seams: Vec<_> = self.seams.drain().collect();
+        seams.sort_unstable();
+        for ((a, b), times) in seams {
             let (a, b) = (traces.get(&self.store, a)?, traces.get(&self.store, b)?);
-            let seam = seam(&a.tail, &b.head);
+            let seam = self.store.gear.seam(&a.tail, &b.head);
             add(&mut self.change, &counted(seam.added()), times);
             add(&mut self.change, &counted(seam.removed()), -times);
         }
@@ -196,7 +201,7 @@ impl FileTally {
     ///
     /// # Errors
     /// `Corrupt` when old content can't be read.
-    pub fn finish(mut self, traces: &mut Traces) -> Result<Option<Engram>> {
+    pub fn finish(mut self, traces: &mut Traces) -> Result<Option<Sketch>> {
         if let Some(damage) = self.damage {
             return Err(damage);
         }
@@ -227,12 +232,12 @@ fn count<K: std::hash::Hash + Eq + Copy>(counts: &mut HashMap<K, i64>, key: K, b
     }
 }
 
-fn add(change: &mut Option<Engram>, features: &[u64], times: i64) {
+fn add(change: &mut Option<Sketch>, features: &[u64], times: i64) {
     if features.is_empty() {
         return;
     }
-    let engram = change.get_or_insert_with(|| Engram::new(Dimension::ENGRAM));
+    let sketch = change.get_or_insert_default();
     for _ in 0..times.unsigned_abs() {
-        if times > 0 { engram.add_features(features) } else { engram.subtract_features(features) }
+        if times > 0 { sketch.add_features(features) } else { sketch.subtract_features(features) }
     }
 }

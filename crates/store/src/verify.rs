@@ -1,16 +1,18 @@
 //! Verification: every record read and checked against the others; deep: every byte recomputed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
-use engrams_core::{Dimension, Engram, bottom_k, features_of, is_recall};
+use engrams_core::{Dimension, Engram, Gear, Sample};
 
 use crate::backend::{KeyRange, Snapshot};
 use crate::format::{Head, Superblock, Version, id_key, id_of_key};
-use crate::staging::{ids_in, name_key};
+use crate::staging::ids_in;
 use crate::store::Inner;
+use crate::sums::SumChanges;
 use crate::trace::{Traces, bytes_of};
 use crate::tree::{Entry, FileNode, Piece, Tree, difference};
-use crate::{EngramStore, Error, ErrorKind, RECALL_FEATURES, Result, Space, recall};
+use crate::{EngramStore, Error, ErrorKind, Result, Space, recall};
 
 /// How thoroughly to verify.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -65,7 +67,7 @@ impl EngramStore {
         options: VerifyOptions,
         on_progress: &mut dyn FnMut(VerifyProgress),
     ) -> Result<VerifyReport> {
-        let store = &*self.0;
+        let store = &self.0;
         // What is read here must not be collected meanwhile.
         let _alone = store.collect_alone();
         let newest = store.head().as_ref().map_or(0, |head| head.number);
@@ -89,15 +91,19 @@ impl EngramStore {
 type Recalled = HashMap<u64, Vec<u32>>;
 
 /// The keys under which a chunk may be in the recall index.
-fn recall_keys(plain: &[u8]) -> Vec<u32> {
-    let mut features = Vec::new();
-    features_of(plain, &mut features);
-    features.retain(|&f| is_recall(f));
-    recall::keys(&bottom_k(&features, RECALL_FEATURES))
+fn recall_keys(gear: &Gear, plain: &[u8]) -> Vec<u32> {
+    recall::keys(&recall::smallest_features(gear, plain))
+}
+
+/// What is stored of the version before: later versions are checked against it.
+struct Known {
+    engram: Engram,
+    list: u64,
+    sums: BTreeMap<Vec<u8>, Sample>,
 }
 
 struct Verification<'s> {
-    store: &'s Inner,
+    store: &'s Arc<Inner>,
     deep: bool,
     snapshot: Box<dyn Snapshot + 's>,
     report: VerifyReport,
@@ -188,12 +194,13 @@ impl Verification<'_> {
         {
             return damaged("its payload is damaged");
         }
-        if !ids_in(self.snapshot.get(Space::Name, name_key(&head.name))?.as_deref()).contains(&id) {
+        let name = self.store.index_keys.name(&head.name);
+        if !ids_in(self.snapshot.get(Space::Name, &name)?.as_deref()).contains(&id) {
             return damaged("the name index does not know it");
         }
         if self.deep {
             let plain = self.store.chunks.plain(id)?;
-            let keys = recall_keys(&plain);
+            let keys = recall_keys(&self.store.gear, &plain);
             if recalled.get(&id).is_some_and(|known| known.iter().all(|key| keys.contains(key))) {
                 recalled.remove(&id);
             }
@@ -221,7 +228,7 @@ impl Verification<'_> {
 
     fn versions(&mut self, store: &EngramStore, newest: u64) -> Result<()> {
         let mut before = store.tree_of(None);
-        let mut engram = Engram::new(Dimension::ENGRAM);
+        let mut known = Known { engram: Engram::new(Dimension::ENGRAM), list: 0, sums: BTreeMap::new() };
         let mut traces = Traces::default();
         let mut missing = 0;
         let state = self.store.pins.state();
@@ -254,7 +261,7 @@ impl Verification<'_> {
                 Ok(version) => {
                     // Held, so that forgetting it now does not matter.
                     let tree = store.tree_of(Some(&version));
-                    match self.version(store, &before, &tree, &version, &mut engram, &mut traces) {
+                    match self.version(store, &before, &tree, &version, &mut known, &mut traces) {
                         Err(error) if error.kind() == ErrorKind::NotFound => continue,
                         Err(error) => self.found(error.within(format_args!("version {number}"))),
                         Ok(()) => {}
@@ -291,10 +298,11 @@ impl Verification<'_> {
         old: &Tree,
         new: &Tree,
         version: &Version,
-        engram: &mut Engram,
+        known: &mut Known,
         traces: &mut Traces,
     ) -> Result<()> {
         let good = self.report.errors.len();
+        let mut changes = SumChanges::default();
         difference(old, new, &mut |old, new| {
             let file = new.and_then(|entry| Some((entry, entry.file()?)));
             if let Some((entry, file)) = file {
@@ -310,18 +318,58 @@ impl Verification<'_> {
                 if let Some((_, file)) = file {
                     tally.push_all(traces, file)?;
                 }
-                if let Some(change) = tally.finish(traces)? {
-                    engram.merge(&change);
+                if let (Some(change), Some(entry)) = (tally.finish(traces)?, old.or(new)) {
+                    known.engram.merge(change.engram());
+                    changes.add(&entry.path, Some(change.sample()));
                 }
             }
             Ok(())
         })?;
         let stored = self.store.engram(version)?;
-        if self.deep && self.damaged.is_empty() && self.report.errors.len() == good && stored != *engram {
+        let compare = self.deep && self.damaged.is_empty() && self.report.errors.len() == good;
+        if compare && stored != known.engram {
             self.found(format!("version {}: its engram is not the sum of its files'", version.number));
         }
+        self.sums(compare, (old, new), version, known, &changes)?;
         // Later versions are checked against what is stored, so that one error is reported once.
-        *engram = stored;
+        known.engram = stored;
+        Ok(())
+    }
+
+    /// Each kept sample can be read; compared: it is that of its directory.
+    fn sums(
+        &mut self,
+        compare: bool,
+        (old, new): (&Tree, &Tree),
+        version: &Version,
+        known: &mut Known,
+        changes: &SumChanges,
+    ) -> Result<()> {
+        if known.list == version.sums && known.list != 0 && old.root() == new.root() {
+            return Ok(());
+        }
+        let before = std::mem::take(&mut known.sums);
+        known.list = version.sums;
+        for (directory, page) in self.store.sums(version.sums)?.pages() {
+            let stored = self.store.sum(page)?;
+            let expected = match (before.get(directory), changes.of(directory)) {
+                _ if !compare => None,
+                (_, None) => None,
+                (Some(before), Some(change)) => Some((before.clone(), change)),
+                (None, Some(change)) => Some((self.store.count_sample(old, directory)?, change)),
+            };
+            if let Some((mut expected, change)) = expected {
+                expected.merge(&change);
+                if !expected.agrees_with(&stored) {
+                    let directory = directory.escape_ascii();
+                    self.found(format!(
+                        "version {}: the sum of `{directory}` is not that of its files",
+                        version.number
+                    ));
+                }
+            }
+            known.sums.insert(directory.to_vec(), stored);
+        }
         Ok(())
     }
 

@@ -6,6 +6,8 @@ mod beside;
 mod cat;
 mod containment;
 mod damage;
+mod encryption;
+mod engrams;
 mod forget;
 mod history;
 mod json;

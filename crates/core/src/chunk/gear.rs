@@ -28,12 +28,25 @@ impl Gear {
     /// then 16 for the high half. Outputs 9 to 12 are the keys of the strong hash.
     #[must_use]
     pub const fn from_seed(seed: u64) -> Self {
-        let (mut low, mut high, mut keys) = ([0; 16], [0; 16], [0; 4]);
+        let mut outputs = [0; 12];
         let mut state = seed;
         let mut index = 0;
-        while index < 12 {
+        while index < outputs.len() {
             state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-            let output = mix64(state);
+            outputs[index] = mix64(state);
+            index += 1;
+        }
+        Self::from_random(&outputs)
+    }
+
+    /// A gear made of 12 random words, which an encrypted store derives from its key: a seed of 64 bits can be tried
+    /// out, and each output of splitmix64 tells all others.
+    #[must_use]
+    pub const fn from_random(outputs: &[u64; 12]) -> Self {
+        let (mut low, mut high, mut keys) = ([0; 16], [0; 16], [0; 4]);
+        let mut index = 0;
+        while index < 12 {
+            let output = outputs[index];
             let mut part = 0;
             while part < 4 && index < 8 {
                 let word = (output >> (16 * part)) as u16;

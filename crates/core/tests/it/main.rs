@@ -14,5 +14,6 @@ mod params;
 mod reversible;
 mod scanner;
 mod seam;
+mod sketch;
 mod statistics;
 mod vectors;

@@ -8,13 +8,11 @@
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use engrams_core::features_of;
 use engrams_core::is_recall;
-use engrams_store::{EngramStore, Head, Plain, Result, unless_corrupt};
+use engrams_store::{Candidate, EngramStore, Head, Plain, Result, unless_corrupt};
 use lru::LruCache;
 
 use super::effort::Effort;
-use super::recall::Candidate;
 
 /// A chosen base.
 #[derive(Debug, Clone)]
@@ -148,7 +146,7 @@ impl Chooser {
         }
         let Some(plain) = unless_corrupt(store.chunk(id))? else { return Ok(None) };
         let mut features = Vec::new();
-        features_of(&plain, &mut features);
+        store.gear().features_of(&plain, &mut features);
         let cover = cover(&features);
         self.keep(id, &cover);
         Ok(Some(cover))

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use engrams_core::Scanner;
+use engrams_core::{Gear, Scanner};
 
 use super::group::{Event, Group, RawChunk};
 use super::options::Settings;
@@ -35,9 +35,9 @@ const MOST_SPARE: usize = 2;
 const GROUP_EVENTS: usize = 1024;
 
 impl Cutter {
-    pub(crate) fn new(settings: &Settings) -> Self {
+    pub(crate) fn new(settings: &Settings, gear: &Gear) -> Self {
         Self {
-            scanner: Scanner::new(settings.chunking),
+            scanner: Scanner::with_gear(settings.chunking, gear.clone()),
             group: Group::default(),
             start: 0,
             scanned: 0,

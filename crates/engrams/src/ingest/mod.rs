@@ -14,7 +14,6 @@ mod effort;
 mod group;
 mod options;
 mod pipeline;
-mod recall;
 mod run;
 mod streaming;
 mod worker;

@@ -34,24 +34,6 @@ impl Run {
     }
 }
 
-/// Whether bytes look as if nothing could be gained from coding them: compressed or encrypted already. As bases such
-/// bytes only cost time.
-pub(crate) fn is_dense(bytes: &[u8]) -> bool {
-    let step = (bytes.len() / SAMPLES).max(1);
-    let mut counts = [0u64; 256];
-    let mut samples = 0;
-    for &byte in bytes.iter().step_by(step) {
-        counts[usize::from(byte)] += 1;
-        samples += 1;
-    }
-    // Pairs of equal bytes: of uniform ones 1 in 256, and each with itself.
-    let pairs: u64 = counts.iter().map(|count| count * count).sum();
-    samples >= SAMPLES as u64 && pairs < samples + samples * samples / 256 * 9 / 8
-}
-
-/// Bytes looked at.
-const SAMPLES: usize = 4096;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,21 +49,5 @@ mod tests {
                 assert!(bases.iter().all(|kin| kin.id < id && kin.depth < max_depth));
             }
         }
-    }
-
-    #[test]
-    fn noise_is_dense_and_text_is_not() {
-        let mut state = 1u64;
-        let noise: Vec<u8> = (0..70_000)
-            .map(|_| {
-                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                (state >> 33) as u8
-            })
-            .collect();
-        let letters: Vec<u8> = noise.iter().map(|b| b % 64 + 32).collect();
-        assert!(is_dense(&noise));
-        assert!(!is_dense(&letters));
-        assert!(!is_dense(&noise[..100]), "too short to tell");
-        assert!(!is_dense(&[]));
     }
 }

@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, OnceLock, PoisonError};
 
-use engrams_core::{CorrectionPolicy, Dimension, bottom_k, encode, is_recall};
+use engrams_core::{CorrectionPolicy, Dimension, Gear, bottom_k, encode, is_recall};
 use engrams_store::tree::{Node, Piece};
 use engrams_store::{
-    Coding, Draft, EngramStore, Entry, Error, ErrorKind, Head, NewChunk, Plain, RECALL_FEATURES, Result,
-    STORED_VECTOR_BYTES, Trace, Traces, Version, unless_corrupt,
+    Candidate, Draft, EngramStore, Entry, Error, ErrorKind, Head, NewChunk, Plain, RECALL_FEATURES, Result,
+    STORED_VECTOR_BYTES, Trace, Traces, Version, is_noise, unless_corrupt,
 };
 use rayon::prelude::*;
 
@@ -16,8 +16,7 @@ use super::counts::Counts;
 use super::effort::Effort;
 use super::group::{Event, Group, RawChunk, SharedHasher};
 use super::options::Settings;
-use super::recall::{Candidate, ShortVector, TWIN, rank};
-use super::run::{Kin, Run, is_dense};
+use super::run::{Kin, Run};
 use assembly::OpenFile;
 
 mod assembly;
@@ -47,11 +46,11 @@ pub(crate) struct Worker {
 
 /// A chunk that is not stored yet, as recall sees it.
 struct Sketch {
-    vector: ShortVector,
+    vector: [u8; STORED_VECTOR_BYTES],
     /// Its smallest features.
     features: Vec<u64>,
     cover: Cover,
-    is_dense: bool,
+    is_noise: bool,
 }
 
 /// A novel chunk with what it may be corrected against.
@@ -196,11 +195,7 @@ impl Worker {
                 depth,
                 bases: coded.correction.bases().to_vec(),
                 vector: sketch.vector,
-                // Raw bytes are what the name is of.
-                payload_check: match coded.coding {
-                    Coding::Raw => std::array::from_fn(|i| names[at][i]),
-                    _ => Head::check_of(&coded.payload),
-                },
+                payload_check: Head::check_for(&names[at], coded.coding, &coded.payload),
             };
             // Whoever would find a twin finds its base: its own entries would only push older ones out.
             let features = if plan.is_twin && depth > 0 { &[][..] } else { &sketch.features };
@@ -245,7 +240,7 @@ impl Worker {
             }
             let expected = self.successor.filter(|&id| !self.store.is_condemned(id));
             let known = found.into_iter().chain(expected).filter(|&id| id < first);
-            let ranked = rank(&self.store, &sketch.vector, known)?;
+            let ranked = self.store.rank(&sketch.vector, known)?;
             self.successor = ranked.first().and_then(|nearest| nearest.id.checked_add(1));
             all.push(ranked);
         }
@@ -270,9 +265,9 @@ impl Worker {
         for (((&at, sketch), ranked), choices) in novel.iter().zip(sketches).zip(&ranked).zip(choices) {
             let first = choices.first().and_then(|bases| bases.first());
             let nearest = first.and_then(|base| ranked.iter().find(|candidate| candidate.id == base.id));
-            let is_twin = nearest.is_some_and(|candidate| candidate.distance < TWIN);
+            let is_twin = nearest.is_some_and(Candidate::is_twin);
             let mut kin = Vec::new();
-            if choices.is_empty() && is_usual && !sketch.is_dense {
+            if choices.is_empty() && is_usual && !sketch.is_noise {
                 for one in self.run.join(ids[at], self.effort.run, self.store.superblock()) {
                     let here = ids[..at].iter().position(|&id| id == one.id).map(Source::Group);
                     let source = match here {
@@ -336,7 +331,7 @@ fn sketch(group: &Group, chunk: &RawChunk) -> Sketch {
         vector,
         cover: cover(&features),
         features: bottom_k(&features, RECALL_FEATURES),
-        is_dense: is_dense(group.bytes_of(chunk)),
+        is_noise: is_noise(group.bytes_of(chunk)),
     }
 }
 
@@ -346,10 +341,10 @@ fn put_here(draft: &Draft, entry: Option<Entry>) -> Option<Entry> {
 }
 
 /// A trace of a piece of a chunk in a group.
-fn trace(group: &Group, chunk: &RawChunk, piece: Piece) -> Trace {
+fn trace(gear: &Gear, group: &Group, chunk: &RawChunk, piece: Piece) -> Trace {
     let bytes = group.bytes_of(chunk);
     if piece.len as usize == bytes.len() {
-        return Trace::new(bytes, Some(group.features_of(chunk)));
+        return Trace::new(gear, bytes, Some(group.features_of(chunk)));
     }
-    Trace::new(&bytes[piece.start as usize..(piece.start + piece.len) as usize], None)
+    Trace::new(gear, &bytes[piece.start as usize..(piece.start + piece.len) as usize], None)
 }

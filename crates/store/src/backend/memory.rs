@@ -61,7 +61,7 @@ impl MemoryBackend {
 }
 
 /// The error of a precondition that does not hold, the same from every backend here.
-pub(super) fn unmet(space: Space, key: &[u8]) -> Error {
+pub(crate) fn unmet(space: Space, key: &[u8]) -> Error {
     let message = format!("`{}` in space {space:?} is not what the batch expects", key.escape_ascii());
     Error::new(ErrorKind::Conflict, message)
 }

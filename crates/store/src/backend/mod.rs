@@ -27,6 +27,7 @@ mod rocksdb;
 
 pub use faulty::{Fault, FaultyBackend};
 pub use memory::MemoryBackend;
+pub(crate) use memory::unmet;
 pub(crate) use read_only::{ReadOnly, read_only};
 #[cfg(feature = "rocksdb")]
 pub use rocksdb::{RocksBackend, RocksOptions};

@@ -18,7 +18,7 @@ use crate::{Error, Result, Space};
 pub(super) struct Marks {
     /// Chunks that pieces of files lie in.
     pub(super) chunks: IdSet,
-    /// Pages of trees and lists, and engrams.
+    /// Pages of trees and lists, engrams and sums.
     pub(super) pages: IdSet,
 }
 
@@ -41,6 +41,7 @@ impl Marks {
     /// Everything that `version` refers to.
     pub(super) fn version(&mut self, store: &Inner, version: &Version) -> Result<()> {
         self.root(store, version.tree, version.engram)
+            .and_then(|()| self.sums(store, version.sums))
             .map_err(|e| e.within(format_args!("what version {} needs can't be told", version.number)))
     }
 
@@ -49,10 +50,22 @@ impl Marks {
         if tree == 0 { Ok(()) } else { self.tree(store, tree, u8::MAX) }
     }
 
+    fn sums(&mut self, store: &Inner, list: u64) -> Result<()> {
+        if list != 0 && self.pages.insert(list) {
+            for (_, page) in store.sums(list)?.pages() {
+                self.pages.insert(page);
+            }
+        }
+        Ok(())
+    }
+
     /// Everything that a reader holds.
     pub(super) fn pinned(&mut self, store: &Inner, pinned: &Pinned) -> Result<()> {
         match pinned {
-            Pinned::Version { tree, engram } => self.root(store, *tree, *engram),
+            Pinned::Version { tree, engram, sums } => {
+                self.root(store, *tree, *engram)?;
+                self.sums(store, *sums)
+            }
             Pinned::Content(content) => self.content(store, content),
         }
     }

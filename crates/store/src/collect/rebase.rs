@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use engrams_core::{CorrectionPolicy, bottom_k, features_of, is_recall};
+use engrams_core::CorrectionPolicy;
 
 use super::{CollectOptions, CollectProgress, CollectStep, Collected, Collection, OnProgress};
 use crate::backend::KeyRange;
@@ -15,24 +15,14 @@ use crate::chunk::Plain;
 use crate::codec::Encoder;
 use crate::format::{Coding, Head, Superblock, id_key, id_of_key};
 use crate::id_set::IdSet;
+use crate::recall::{self, Candidate};
 use crate::staging::MOST_RECALLED;
-use crate::{Batch, Durability, Error, ErrorKind, RECALL_FEATURES, Result, Space, recall};
+use crate::{Batch, Durability, Error, Result, Space, unless_corrupt};
 
 /// Most chunks that a re-based chunk which is a base itself may need.
 const BASE_CLOSURE: usize = 3;
-/// Differing bits of 256 from which on a candidate is as good as unrelated (as in an ingest).
-const FARTHEST: u32 = 104;
-/// Nearer than this to its base, a chunk is not entered into the recall index (as in an ingest).
-const TWIN: u32 = 26;
 /// Heads read at once.
 const RUN: usize = 256;
-
-/// A chunk that may serve as base.
-struct Candidate {
-    id: u64,
-    distance: u32,
-    depth: u8,
-}
 
 /// A new coding of a chunk.
 struct Recoded {
@@ -76,11 +66,9 @@ impl Collection<'_> {
                 } else {
                     self.recode(id, &head, &mut successor, options)
                 };
-                match outcome {
-                    Ok(()) => report.rebased += 1,
-                    // A chunk that can't be decoded keeps its bases.
-                    Err(error) if error.kind() == ErrorKind::Corrupt => {}
-                    Err(error) => return Err(error),
+                // A chunk that can't be decoded keeps its bases.
+                if unless_corrupt(outcome)?.is_some() {
+                    report.rebased += 1;
                 }
             }
             on_progress(CollectProgress { step: CollectStep::Rebasing, done, total: self.chunks_below });
@@ -90,9 +78,8 @@ impl Collection<'_> {
     /// The chunk's bases, some of them coded anew, are within the store's limits.
     fn still_fits(&self, id: u64, head: &Head) -> Result<bool> {
         let mut closure = Vec::new();
-        match self.store.chunks.closure(id, &mut closure) {
-            Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(false),
-            other => other?,
+        if unless_corrupt(self.store.chunks.closure(id, &mut closure))?.is_none() {
+            return Ok(false);
         }
         let limit = usize::from(self.store.superblock.max_closure);
         Ok(closure.len() <= limit && self.depth_over(&head.bases)? <= head.depth)
@@ -132,10 +119,7 @@ impl Collection<'_> {
     ) -> Result<()> {
         let store = self.store;
         let plain = store.chunks.plain(id)?;
-        let mut features = Vec::new();
-        features_of(&plain, &mut features);
-        features.retain(|&f| is_recall(f));
-        let features = bottom_k(&features, RECALL_FEATURES);
+        let features = recall::smallest_features(&store.gear, &plain);
         let ranked = self.candidates(id, head, &features, *successor)?;
         // What no chunk leans on may lean on as many as the store allows.
         let is_base = self.chunks.bases.contains(id);
@@ -180,17 +164,9 @@ impl Collection<'_> {
         let mut ids = store.ids().index(store)?.recent(features, |_| true, MOST_RECALLED);
         store.chunks.wide_closure(id, &mut ids)?;
         ids.extend(successor);
-        ids.sort_unstable();
-        ids.dedup();
-        let mut ranked = Vec::new();
-        for other in ids.into_iter().filter(|&other| other < id && self.marks.chunks.contains(other)) {
-            let found = store.chunks.head(other)?;
-            let distance = head.vector.iter().zip(&found.vector).map(|(a, b)| (a ^ b).count_ones()).sum();
-            if distance <= FARTHEST && found.depth < head.depth {
-                ranked.push(Candidate { id: other, distance, depth: found.depth });
-            }
-        }
-        ranked.sort_by_key(|c| (c.distance, std::cmp::Reverse(c.id)));
+        let stay = ids.into_iter().filter(|&other| other < id && self.marks.chunks.contains(other));
+        let mut ranked = recall::rank(&store.chunks, &head.vector, stay)?;
+        ranked.retain(|candidate| candidate.head.depth < head.depth);
         Ok(ranked)
     }
 
@@ -214,42 +190,43 @@ impl Collection<'_> {
             if !wider.contains(&candidate.id) {
                 wider.push(candidate.id);
             }
-            let usable = self.store.chunks.closure(candidate.id, &mut wider);
-            let plain = usable.and_then(|()| self.store.chunks.plain(candidate.id));
-            match plain {
-                Ok(plain) if wider.len() <= closure => {
-                    bases.push((candidate, plain));
-                    needed = wider;
-                }
-                Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
-                _ => {}
+            let fits = unless_corrupt(self.store.chunks.closure(candidate.id, &mut wider))?
+                .is_some_and(|()| wider.len() <= closure);
+            if !fits {
+                continue;
+            }
+            if let Some(plain) = unless_corrupt(self.store.chunks.plain(candidate.id))? {
+                bases.push((candidate, plain));
+                needed = wider;
             }
         }
-        let (coding, alone) = Encoder::new(options.compression)?.verbatim(plain)?;
+        // The nearest comes last, as in an ingest.
+        let prefix: Vec<u8> = bases.iter().rev().flat_map(|(_, plain)| plain.iter().copied()).collect();
+        let mut encoder = Encoder::new(options.compression)?;
+        let (coding, alone) = encoder.verbatim(plain)?;
         let recoded = |coding, bases: Vec<u64>, depth, payload: Vec<u8>, is_twin| {
             let head = Head {
                 coded_len: payload.len() as u32,
                 coding,
                 depth,
                 bases,
-                payload_check: Head::check_of(&payload),
+                payload_check: Head::check_for(&old.name, coding, &payload),
                 ..old.clone()
             };
             Recoded { head, payload, is_twin }
         };
-        let (Some((nearest, _)), Some(deepest)) = (bases.first(), bases.iter().map(|(c, _)| c.depth).max())
+        let (Some((nearest, _)), Some(deepest)) =
+            (bases.first(), bases.iter().map(|(c, _)| c.head.depth).max())
         else {
             return Ok(recoded(coding, Vec::new(), 0, alone, false));
         };
-        // The nearest comes last, as in an ingest.
-        let prefix: Vec<u8> = bases.iter().rev().flat_map(|(_, plain)| plain.iter().copied()).collect();
-        let correction = Encoder::new(options.compression)?.correction(plain, &prefix)?;
+        let correction = encoder.correction(plain, &prefix)?;
         if !policy.accepts(correction.len(), alone.len(), deepest.into()) {
             return Ok(recoded(coding, Vec::new(), 0, alone, false));
         }
         let depth =
             deepest.checked_add(1).ok_or_else(|| Error::corrupt("a chain of corrections is too long"))?;
         let ids = bases.iter().rev().map(|(candidate, _)| candidate.id).collect();
-        Ok(recoded(Coding::Zstd, ids, depth, correction, nearest.distance < TWIN))
+        Ok(recoded(Coding::Zstd, ids, depth, correction, nearest.is_twin()))
     }
 }

@@ -5,7 +5,7 @@ use super::{Collected, Collection};
 use crate::backend::KeyRange;
 use crate::format::{id_key, id_of_key};
 use crate::page::base_of;
-use crate::{Error, ErrorKind, Result, Space};
+use crate::{Error, Result, Space, unless_corrupt};
 
 /// Pages read at once.
 const RUN: usize = 256;
@@ -29,10 +29,8 @@ impl Collection<'_> {
                 else {
                     continue;
                 };
-                match self.recode_page(id, base) {
-                    Ok(()) => report.rebased += 1,
-                    Err(error) if error.kind() == ErrorKind::Corrupt => {}
-                    Err(error) => return Err(error),
+                if unless_corrupt(self.recode_page(id, base))?.is_some() {
+                    report.rebased += 1;
                 }
             }
         }

@@ -3,7 +3,6 @@
 use super::Collection;
 use crate::backend::{KeyRange, Snapshot};
 use crate::boundary::spread;
-use crate::store::seen_key;
 use crate::{Batch, Durability, Result, Space};
 
 /// Bits for each file: about one stale entry in 200 stays.
@@ -21,7 +20,7 @@ impl Collection<'_> {
         let tree = self.handle.tree(None)?;
         let mut filter = Filter::of(tree.len());
         for entry in tree.entries(b"") {
-            filter.insert(&seen_key(&entry?.path));
+            filter.insert(&self.store.index_keys.seen(&entry?.path));
         }
         let (mut removed, mut batch) = (0, Batch::new());
         for record in snapshot.scan(Space::Seen, KeyRange::default()) {

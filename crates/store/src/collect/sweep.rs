@@ -5,7 +5,7 @@ use super::mark::Kind;
 use super::{CollectProgress, CollectStep, Collected, Collection, OnProgress};
 use crate::backend::{KeyRange, Snapshot};
 use crate::format::{Head, Superblock, id_key, id_of_key, put_varint};
-use crate::staging::{ids_in, name_key};
+use crate::staging::ids_in;
 use crate::{Batch, Durability, Result, Space, recall};
 
 /// A record that goes, by its id.
@@ -94,11 +94,12 @@ impl Collection<'_> {
                 continue;
             };
             report.record_bytes += 8 + u64::from(head.coded_len);
-            let key = name_key(&head.name);
-            if !names.contains_key(key) {
-                names.insert(key.to_vec(), ids_in(store.backend.get(Space::Name, key)?.as_deref()));
+            let key = store.index_keys.name(&head.name).to_vec();
+            if !names.contains_key(&key) {
+                let ids = ids_in(store.backend.get(Space::Name, &key)?.as_deref());
+                names.insert(key.clone(), ids);
             }
-            if let Some(ids) = names.get_mut(key) {
+            if let Some(ids) = names.get_mut(&key) {
                 ids.retain(|other| other != id);
             }
         }

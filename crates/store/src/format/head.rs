@@ -113,9 +113,18 @@ impl Head {
     /// The check of a payload, as kept in its head.
     #[must_use]
     pub fn check_of(payload: &[u8]) -> [u8; 4] {
-        let [a, b, c, d, ..] = *blake3::hash(payload).as_bytes();
-        [a, b, c, d]
+        first_bytes(blake3::hash(payload).as_bytes())
     }
+
+    /// The same, of the payload of the chunk with this name: raw bytes are what the name is of.
+    #[must_use]
+    pub fn check_for(name: &[u8; 32], coding: Coding, payload: &[u8]) -> [u8; 4] {
+        if coding == Coding::Raw { first_bytes(name) } else { Self::check_of(payload) }
+    }
+}
+
+fn first_bytes(hash: &[u8; 32]) -> [u8; 4] {
+    std::array::from_fn(|i| hash[i])
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ pub struct Version {
     pub(crate) tree: u64,
     /// Page id of the root engram.
     pub(crate) engram: u64,
+    /// Page id of the list of directories' sums; 0: none is large.
+    pub(crate) sums: u64,
     /// Chunk ids below this were staged before the commit.
     pub(crate) chunks_end: u64,
 }
@@ -38,7 +40,9 @@ impl Version {
         put_varint(&mut out, self.parent.unwrap_or(0));
         put_signed(&mut out, self.time.seconds);
         put_varint(&mut out, u64::from(self.time.nanoseconds));
-        for value in [self.entries, self.files, self.bytes, self.tree, self.engram, self.chunks_end] {
+        let pages = [self.tree, self.engram, self.sums];
+        for value in [self.entries, self.files, self.bytes].into_iter().chain(pages).chain([self.chunks_end])
+        {
             put_varint(&mut out, value);
         }
         put_bytes(&mut out, self.message.as_bytes());
@@ -67,6 +71,7 @@ impl Version {
             bytes: reader.varint()?,
             tree: reader.varint()?,
             engram: reader.varint()?,
+            sums: reader.varint()?,
             chunks_end: reader.varint()?,
             message: String::from_utf8_lossy(reader.length_prefixed(MAX_MESSAGE_BYTES as u64)?).into_owned(),
         };
@@ -95,6 +100,7 @@ mod tests {
             bytes: 1 << 40,
             tree: 77,
             engram: 78,
+            sums: 79,
             chunks_end: 1000,
         };
         let record = version.encode();

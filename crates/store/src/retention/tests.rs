@@ -15,6 +15,7 @@ fn versions(times: &[(i64, i64)]) -> Vec<Version> {
         bytes: 0,
         tree: 0,
         engram: 0,
+        sums: 0,
         chunks_end: 1,
     };
     times.iter().enumerate().map(version).rev().collect()

@@ -47,6 +47,18 @@ pub(crate) fn difference(a: &Tree, b: &Tree, visit: &mut EachChange<'_>) -> Resu
     }
 }
 
+impl Tree {
+    /// Calls `visit` for each path whose entry differs in `to`, in order, with its entry here and there. Pages that both
+    /// share are not read, so this takes as long as there are changes, not entries. An entry whose content only lies
+    /// elsewhere differs too: [`Entry::same_as`] tells.
+    ///
+    /// # Errors
+    /// What `visit` returns; `Corrupt` when a page is damaged.
+    pub fn each_difference(&self, to: &Self, visit: &mut EachChange<'_>) -> Result<()> {
+        difference(self, to, visit)
+    }
+}
+
 /// One tree being walked, leaf by leaf.
 pub(crate) struct Side {
     tree: Tree,

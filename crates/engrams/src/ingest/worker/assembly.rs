@@ -1,6 +1,5 @@
 //! Files assembled from the pieces of decided chunks, and put into the draft in the order of the stream.
 
-use engrams_core::{Dimension, Engram};
 use engrams_store::tree::{Attributes, FileNode, Node, Piece};
 use engrams_store::{Entry, Error, FileTally, PieceList, Result};
 
@@ -46,7 +45,7 @@ impl Worker {
         let start = (range.start - chunk.bytes.start) as u32;
         let piece = Piece { chunk: id, start, len: range.len() as u32 };
         if !self.traces.has(&piece) {
-            self.traces.keep(piece, trace(group, chunk, piece));
+            self.traces.keep(piece, trace(self.store.gear(), group, chunk, piece));
         }
         open.list.push(piece)?;
         open.tally.push(&mut self.traces, piece)
@@ -122,7 +121,7 @@ impl Worker {
     ) -> Result<()> {
         let counted = counted.as_ref().and_then(Entry::file);
         if counted.is_none_or(|counted| counted.hash != file.hash) {
-            self.count(tally)?;
+            self.count(&path, tally)?;
         }
         let new = Entry { path, version: self.draft.provisional(), attributes, node: Node::File(file) };
         // The same content and attributes are the same version of the file, wherever its bytes lie.
@@ -162,13 +161,13 @@ impl Worker {
         if let Some(base) = self.draft.base_tree().get(path)?.as_ref().and_then(Entry::file) {
             tally.push_all(&mut self.traces, base)?;
         }
-        self.count(tally)
+        self.count(path, tally)
     }
 
     /// Adds a file's change to the root engram; where damage hides it, the engram is counted anew.
-    fn count(&mut self, tally: FileTally) -> Result<()> {
+    fn count(&mut self, path: &[u8], tally: FileTally) -> Result<()> {
         match unless_corrupt(tally.finish(&mut self.traces))? {
-            Some(change) => self.draft.count(change.as_ref()),
+            Some(change) => self.draft.count(path, change.as_ref()),
             None => self.draft.recount(),
         }
         Ok(())
@@ -176,25 +175,8 @@ impl Worker {
 
     /// Takes out of the engram the base's files that are gone.
     pub(super) fn forget_removed(&mut self) -> Result<()> {
-        let mut gone = Engram::new(Dimension::ENGRAM);
-        let mut damaged = false;
         let (store, traces) = (&self.store, &mut self.traces);
-        self.draft.each_change(&mut |old, new| {
-            let old = old.and_then(Entry::file);
-            if old.is_some() && new.and_then(Entry::file).is_none() {
-                match unless_corrupt(store.tally(old).finish(traces))? {
-                    Some(Some(change)) => gone.merge(&change),
-                    Some(None) => {}
-                    None => damaged = true,
-                }
-            }
-            Ok(())
-        })?;
-        if damaged {
-            self.draft.recount();
-        }
-        self.draft.count(Some(&gone));
-        Ok(())
+        self.draft.forget_removed(&mut |old| unless_corrupt(store.tally(old.file()).finish(traces)))
     }
 
     /// Refuses a path below something that is no directory, and a file where a directory has entries.

@@ -16,8 +16,11 @@ use crate::{Error, Result};
 /// A table below this size is worth merging with small neighbours: alone it wastes about 0.2 % and a file handle.
 const SMALL_TABLE_BYTES: usize = 1 << 20;
 
-/// Whatever a merge would rewrite up to this size is rewritten in a moment.
-const CHEAP_MERGE_BYTES: usize = 8 << 20;
+/// Whatever a merge would rewrite up to this size is rewritten in 30 ms or so.
+const CHEAP_MERGE_BYTES: usize = 1 << 20;
+/// More than that is rewritten when it is no more than so many times what is to be merged: a commit of one file must not
+/// rewrite the records of a million others.
+const MOST_REWRITTEN: usize = 8;
 
 /// Merges every run of at least `least` small tables, neighbours in the order of their keys, unless large
 /// tables lie across it. A failure loses nothing: the tables stay as they are.
@@ -69,7 +72,7 @@ fn rewritten_bytes(tables: &[&LiveFile], run: &[&LiveFile]) -> usize {
 }
 
 fn limit(run: &[&LiveFile]) -> usize {
-    CHEAP_MERGE_BYTES.max(2 * run.iter().map(|table| table.size).sum::<usize>())
+    CHEAP_MERGE_BYTES.max(MOST_REWRITTEN * run.iter().map(|table| table.size).sum::<usize>())
 }
 
 /// Removes what no later open reads. The lock file stays: another process may be waiting on it.

@@ -137,6 +137,8 @@ fn family(name: &str, cache: &Cache, buffers: usize) -> Options {
     family.set_max_write_buffer_number(2);
     family.set_target_file_size_base(64 * MIB as u64);
     family.set_max_bytes_for_level_base(256 * MIB as u64);
+    // Each of these merges rewrites what lies below; closing merges what is worth it.
+    family.set_level_zero_file_num_compaction_trigger(12);
     family.set_level_zero_slowdown_writes_trigger(40);
     family.set_level_zero_stop_writes_trigger(64);
     match name {
