@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use engrams::{EngramStore, ErrorKind};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -12,7 +11,7 @@ use crate::{Ending, figures};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The copy is a store like any other: `engrams -s DIR verify --deep`. It works while another process ingests or collects. \
+The copy is a store like any other, encrypted with the same key if the store is: `engrams -s DIR verify --deep`. It works while another process ingests or collects. \
 On the same file system files are linked where nobody else has the store open, which takes no space, and a damaged sector \
 then damages both: to outlive a disk, name a directory on another one.
 
@@ -27,28 +26,19 @@ pub(crate) struct Backup {
 struct Report {
     version: u64,
     files: u64,
-    stored_bytes: u64,
 }
 
 pub(crate) fn run(session: &Session, verb: &Backup) -> Result<Ending, Failure> {
-    let store = match EngramStore::open_existing(&session.store) {
-        // In use, on a full disk, or not ours to write.
-        Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Io) => {
-            session.open_for_reading()?
-        }
-        Err(_) => session.open()?,
+    let store = match session.open() {
         Ok(store) => store,
+        // In use, on a full disk, or not ours to write; what is wrong otherwise is wrong for reading too.
+        Err(_) => session.open_for_reading()?,
     };
-    store.backup_to(&verb.directory)?;
-    drop(store);
-    let copy = EngramStore::open_read_only(&verb.directory)?;
-    let found = copy.stats()?;
-    let version = copy.head()?.map_or(0, |head| head.number);
-    let report = Report { version, files: found.files, stored_bytes: found.stored_bytes };
+    let version = store.backup_to(&verb.directory)?;
+    let files = if version == 0 { 0 } else { store.version(version)?.files };
+    let report = Report { version, files };
     session.report(&report, || {
-        let files = figures::counted(report.files, "file", "files");
-        let bytes = figures::bytes(report.stored_bytes);
-        format!("copied up to version {} ({files}), {bytes}\n", report.version)
+        format!("copied up to version {version} ({})\n", figures::counted(files, "file", "files"))
     })?;
     Ok(Ending::Complete)
 }

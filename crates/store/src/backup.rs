@@ -8,8 +8,9 @@ use crate::{EngramStore, Error, Result};
 
 impl EngramStore {
     /// Copies the store, as it is at one instant, to `directory`, which is made and must not have anything in it. The copy is
-    /// a store like any other, durable when this returns; the number of its newest version (0: none), or a newer one's, is
-    /// what is in it. Readers, writers and a collection go on meanwhile.
+    /// a store like any other, durable when this returns. Readers, writers and a collection go on meanwhile; a write waits while
+    /// the database's files are linked or copied. Returns the number of the newest version when it began (0: none): the copy
+    /// has that version, and perhaps later ones.
     ///
     /// On the same file system the files of the database are *linked*, not copied: that takes a moment and no space, and a
     /// damaged sector damages both. To survive the loss of a disk, name a directory on another one. A store that is

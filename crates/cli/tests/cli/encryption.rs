@@ -52,6 +52,9 @@ fn a_store_encrypted_by_a_key_file_does_all_that_others_do_and_shows_nothing() {
     done(with_key(&bed, "k", &["gc"]));
     done(with_key(&bed, "k", &["verify", "--deep"]));
     done(with_key(&bed, "k", &["stats"]));
+    done(with_key(&bed, "k", &["backup", "copy"]));
+    done(with_key(&bed, "k", &["-s", "copy", "verify", "--deep"]));
+    assert!(!shows(&bed.path("copy"), b"private"));
     done(with_key(&bed, "k", &["extract", "t", "-o", "out"]));
     assert!(fs::read(bed.path("out/t/private-name")).unwrap() == content);
     for needle in ["a very private sentence", "private-"] {

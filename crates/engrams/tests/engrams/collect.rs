@@ -314,3 +314,30 @@ fn the_files_that_a_chunk_is_needed_for_are_those_that_its_loss_makes_unreadable
     assert!(indirect > 5);
     assert_eq!(store.dependents(&[99_999]).unwrap_err().kind(), ErrorKind::NotFound);
 }
+
+#[test]
+fn what_is_coded_anew_never_leans_on_more_corrections_than_before() {
+    let mut recoded = 0;
+    for seed in 0..6 {
+        let (store, _) = small_store(1024);
+        let mut bytes = text(30_000, seed);
+        for round in 0..10 {
+            edit(&mut bytes, 25, 100 * seed + round);
+            ingest(&store, "f", &bytes);
+        }
+        let depths = || -> Vec<Option<u8>> {
+            (1..2000).map(|id| store.find_chunk_head(id).unwrap().map(|head| head.depth)).collect()
+        };
+        let before = depths();
+        assert!(before.iter().flatten().any(|depth| *depth > 2), "there are chains: {before:?}");
+        // Every other version goes, and with it bases in the middle of chains.
+        forget(&store, &[1, 2, 4, 6, 7, 9]);
+        let options = CollectOptions { rebase_above: 0.0, ..CollectOptions::default() };
+        recoded += store.collect(&options, &mut |_| {}).unwrap().rebased;
+        for (id, (before, after)) in (1..).zip(before.into_iter().zip(depths())) {
+            assert!(after <= before, "chunk {id} of seed {seed}: {before:?} became {after:?}");
+        }
+        assert_sound(&store);
+    }
+    assert!(recoded > 20, "{recoded} chunks coded anew show little");
+}

@@ -8,6 +8,7 @@
 //! a damaged record; and each knows what to do about that one (name it and go on, do without, count anew), where an
 //! error in the middle of a scan would stop a verification or a collection at the first.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::key::StoreKey;
@@ -131,6 +132,11 @@ impl Backend for EncryptedBackend {
 
     fn compact(&self) -> Result<()> {
         self.inner.compact()
+    }
+
+    /// What is inside is copied, sealed as it is.
+    fn copy_to(&self, directory: &Path) -> Result<()> {
+        self.inner.copy_to(directory)
     }
 
     fn close(&self) -> Result<()> {

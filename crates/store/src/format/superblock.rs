@@ -83,3 +83,20 @@ impl Superblock {
         Ok(Self { format, chunks, group, max_depth, max_closure })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_format_is_refused_by_number_and_says_what_to_do() {
+        let newer = Superblock { format: FORMAT_VERSION + 1, ..Superblock::default() };
+        let error = Superblock::decode(&newer.encode()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        let text = error.to_string();
+        assert!(text.contains(&format!("has format {}", FORMAT_VERSION + 1)), "{text}");
+        assert!(text.contains("use a newer one"), "{text}");
+        let none = Superblock { format: 0, ..Superblock::default() };
+        assert_eq!(Superblock::decode(&none.encode()).unwrap_err().kind(), ErrorKind::Unsupported);
+    }
+}
