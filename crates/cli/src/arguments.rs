@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::{cat, damage, extract, forget, gc, ingest, log, ls, rm, stats, tag, verify};
+use crate::{cat, damage, extract, forget, gc, ingest, log, ls, repair, rm, stats, tag, verify};
 
 /// Keeps every version of large, slowly changing files: what resembles something stored costs only the difference.
 #[derive(Debug, Parser)]
@@ -44,6 +44,8 @@ pub(crate) enum Verb {
     Gc(gc::Gc),
     /// Check that everything stored is intact
     Verify(verify::Verify),
+    /// Heal what is damaged; drop and name what can't be saved
+    Repair(repair::Repair),
     /// Tell which files of which versions need a chunk
     Damage(damage::Damage),
     /// Show what is stored and what it costs

@@ -19,6 +19,7 @@ mod ls;
 mod moment;
 mod path_text;
 mod progress;
+mod repair;
 mod rm;
 mod session;
 mod stats;
@@ -67,6 +68,7 @@ fn run(arguments: Arguments) -> Result<Ending, Failure> {
         Verb::Forget(verb) => forget::run(&session, &verb),
         Verb::Gc(verb) => gc::run(&session, &verb),
         Verb::Verify(verb) => verify::run(&session, &verb),
+        Verb::Repair(verb) => repair::run(&session, &verb),
         Verb::Damage(verb) => damage::run(&session, &verb),
         Verb::Stats(verb) => stats::run(&session, &verb),
     }

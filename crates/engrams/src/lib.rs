@@ -45,8 +45,9 @@ pub use engrams_store as store;
 pub use engrams_store::tree::{Attributes, Content, FileNode, Node, Timestamp, check_path};
 pub use engrams_store::{
     CollectOptions, CollectProgress, CollectStep, Collected, Compression, Conflict, DependentFile,
-    Dependents, EngramStore, Entry, Error, ErrorKind, Forget, ForgetPlan, Freeable, OpenOptions, Result,
-    Retention, Stats, Tag, Tree, VerifyOptions, VerifyProgress, VerifyReport, Version,
+    Dependents, EngramStore, Entry, Error, ErrorKind, Forget, ForgetPlan, Freeable, OpenOptions,
+    RepairOptions, RepairProgress, RepairReport, Result, Retention, Stats, Tag, Tree, VerifyOptions,
+    VerifyProgress, VerifyReport, Version,
 };
 pub use ingest::{
     IngestOptions, StreamingIngester, StreamingIngesterBuilder, StreamingProgress, StreamingResult,

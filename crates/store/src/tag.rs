@@ -63,9 +63,8 @@ impl EngramStore {
     /// `Corrupt` when one is damaged.
     pub fn tags(&self) -> Result<Vec<Tag>> {
         let snapshot = self.0.backend.snapshot()?;
-        let range = KeyRange { from: PREFIX, to: Some(END), ..KeyRange::default() };
         snapshot
-            .scan(Space::Meta, range)
+            .scan(Space::Meta, all())
             .map(|record| {
                 let (key, value) = record?;
                 decode(&key, &value)
@@ -78,7 +77,12 @@ fn key(name: &str) -> Vec<u8> {
     [PREFIX, name.as_bytes()].concat()
 }
 
-fn decode(key: &[u8], value: &[u8]) -> Result<Tag> {
+/// The keys of all tags.
+pub(crate) fn all() -> KeyRange<'static> {
+    KeyRange { from: PREFIX, to: Some(END), ..KeyRange::default() }
+}
+
+pub(crate) fn decode(key: &[u8], value: &[u8]) -> Result<Tag> {
     let mut reader = Reader::new(unseal(Space::Meta, key, value)?, "tag");
     let version = reader.varint_up_to(MAX_ID)?;
     let name = key.strip_prefix(PREFIX).and_then(|name| std::str::from_utf8(name).ok());

@@ -8,6 +8,7 @@ mod damage;
 mod forget;
 mod history;
 mod json;
+mod repair;
 mod reread;
 mod round_trip;
 mod snapshot;

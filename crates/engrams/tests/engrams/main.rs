@@ -24,6 +24,7 @@ mod options;
 mod progress;
 mod reading;
 mod recalling;
+mod repair;
 #[cfg(feature = "rocksdb")]
 mod rocksdb;
 mod sizes;

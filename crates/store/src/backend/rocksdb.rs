@@ -8,8 +8,10 @@
 mod close;
 mod compact;
 mod failure;
+mod guard;
 mod log;
 mod options;
+mod salvage;
 mod snapshot;
 
 use std::fs;
@@ -43,6 +45,8 @@ const FLUSH_POLL: Duration = Duration::from_millis(1);
 pub struct RocksBackend {
     path: PathBuf,
     read_only: bool,
+    /// Scans take blocks as they are: only to save what can be read of a damaged database.
+    ignores_checksums: bool,
     /// `None` only while dropping.
     database: Option<DB>,
     state: AtomicU8,
@@ -105,6 +109,7 @@ impl RocksBackend {
     }
 
     fn start(path: &Path, options: &RocksOptions, create: bool) -> Result<Self> {
+        guard::check(path)?;
         log::check_logs(path)?;
         let (database, families) = tuned(options, create);
         let opened = if options.read_only {
@@ -116,6 +121,7 @@ impl RocksBackend {
         Ok(Self {
             path: path.to_owned(),
             read_only: options.read_only,
+            ignores_checksums: false,
             database: Some(opened),
             state: AtomicU8::new(OPEN),
             flushes: AtomicU64::new(0),
@@ -297,6 +303,7 @@ impl Backend for RocksBackend {
             // What was to be made durable is so: tidying up can't undo that.
             drop(close::merge_small_tables(self, FLUSHES_PER_MERGE as usize / 2));
         }
+        guard::renew(&self.path);
         Ok(())
     }
 
@@ -342,6 +349,7 @@ impl Drop for RocksBackend {
         drop(self.database.take());
         if closed && !self.read_only {
             drop(close::remove_leftovers(&self.path));
+            guard::renew(&self.path);
         }
     }
 }

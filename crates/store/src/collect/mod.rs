@@ -20,7 +20,9 @@ mod rebase_pages;
 mod seen;
 mod sweep;
 
-use mark::{Kind, Marks, Needs};
+pub(crate) use mark::Marks;
+use mark::{Kind, Needs};
+pub(crate) use rebase::TWIN;
 
 /// How to collect.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -23,7 +23,7 @@ const BASE_CLOSURE: usize = 3;
 /// Differing bits of 256 from which on a candidate is as good as unrelated (as in an ingest).
 const FARTHEST: u32 = 104;
 /// Nearer than this to its base, a chunk is not entered into the recall index (as in an ingest).
-const TWIN: u32 = 26;
+pub(crate) const TWIN: u32 = 26;
 /// Heads read at once.
 const RUN: usize = 256;
 
