@@ -47,6 +47,7 @@ struct Repaired {
     files_read: u64,
     /// Of the repairs that lost something: everything came back from the files, but for what is named.
     healed: u64,
+    files_still_lost: u64,
     /// Paths that a version's tree lost went with it, and are not asked for any more.
     files_dropped: u64,
 }
@@ -102,6 +103,7 @@ pub(super) fn run(campaign: &mut Campaign) -> Outcome {
     campaign.count("after a repair: versions lost and named", repaired.versions_lost);
     campaign.count("after a repair: files dropped with what listed them, and named", repaired.files_dropped);
     campaign.count("after a repair from the files: stores with every file that is listed", repaired.healed);
+    campaign.count("after a repair from the files: files still lost and named", repaired.files_still_lost);
     Ok(())
 }
 
@@ -129,7 +131,7 @@ impl Trial {
         let damage = damage(&damaged, random)?;
         super::copy(&damaged, &kept)?;
         let outcome = look(subject, &damaged, model).and_then(|mut verdict| {
-            verdict.repaired = repair(subject, &kept, around, model)?;
+            verdict.repaired = repair(subject, &kept, around, model, *is_crashed)?;
             Ok(verdict)
         });
         Ok(Self { damage, is_crashed: *is_crashed, kept, outcome })
@@ -297,6 +299,7 @@ impl Repaired {
         self.files_read += other.files_read;
         self.healed += other.healed;
         self.files_dropped += other.files_dropped;
+        self.files_still_lost += other.files_still_lost;
     }
 }
 
@@ -311,7 +314,16 @@ struct Said {
 
 /// Repairs a copy of the damaged store: it opens, holds all but what the repair named, byte for byte, and is verified. With
 /// the files that were stored, all that is still listed comes back.
-fn repair(subject: &Subject, kept: &Path, around: &Path, model: &Model) -> Result<Repaired, Trouble> {
+///
+/// A chunk that also held files of versions that were forgotten since can't be put together from the others: where
+/// versions were, files may stay lost, and are named.
+fn repair(
+    subject: &Subject,
+    kept: &Path,
+    around: &Path,
+    model: &Model,
+    had_forgotten: bool,
+) -> Result<Repaired, Trouble> {
     let store = around.join("repaired");
     drop(fs::remove_dir_all(&store));
     super::copy(kept, &store)?;
@@ -336,12 +348,12 @@ fn repair(subject: &Subject, kept: &Path, around: &Path, model: &Model) -> Resul
     }
     let from: Vec<&str> = from.iter().map(String::as_str).collect();
     let healed = self::said(subject, &store, &from)?;
-    if let Some((path, _)) = healed.lost_files.first() {
+    if !had_forgotten && let Some((path, _)) = healed.lost_files.first() {
         return Err(Trouble::Broken(format!("{path} did not come back from the files that were stored")));
     }
-    let all = Said { whole: false, lost_files: Vec::new(), ..said };
-    opened(subject, &store, model, &all)?;
-    repaired.healed = 1;
+    repaired.healed = u64::from(healed.lost_files.is_empty());
+    let all = Said { whole: false, lost_files: healed.lost_files, ..said };
+    repaired.files_still_lost = opened(subject, &store, model, &all)?.files_lost;
     Ok(repaired)
 }
 

@@ -45,8 +45,6 @@ const FLUSH_POLL: Duration = Duration::from_millis(1);
 pub struct RocksBackend {
     path: PathBuf,
     read_only: bool,
-    /// Scans take blocks as they are: only to save what can be read of a damaged database.
-    ignores_checksums: bool,
     /// `None` only while dropping.
     database: Option<DB>,
     state: AtomicU8,
@@ -121,7 +119,6 @@ impl RocksBackend {
         Ok(Self {
             path: path.to_owned(),
             read_only: options.read_only,
-            ignores_checksums: false,
             database: Some(opened),
             state: AtomicU8::new(OPEN),
             flushes: AtomicU64::new(0),

@@ -463,7 +463,7 @@ fn a_scan_goes_on_behind_blocks_that_can_not_be_read() {
     assert!(found.is_sorted_by(|a, b| a < b));
     assert_eq!((found.first(), found.last()), (Some(&1), Some(&3000)));
     // Exactly what can't be read by itself is passed over.
-    for id in 1..=3000 {
+    for id in 1..=3000u64 {
         assert_eq!(snapshot.get(Space::Head, &id.to_be_bytes()).is_ok(), found.contains(&id), "{id}");
     }
 }

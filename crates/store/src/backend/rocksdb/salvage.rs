@@ -30,7 +30,7 @@ impl RocksBackend {
         found: &mut Vec<String>,
     ) -> Result<Self> {
         copy_of(damaged, copy)?;
-        let mut opened = match Self::open_whole(copy, options) {
+        let opened = match Self::open_whole(copy, options) {
             Ok(opened) => opened,
             Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Unsupported) => {
                 return Err(error);
@@ -56,8 +56,7 @@ impl RocksBackend {
         found.extend(unreadable);
         drop(fs::remove_dir_all(rebuilt));
         let new = Self::create(rebuilt, options)?;
-        // A flipped bit in a block takes one record of it, and each record has a check of its own.
-        opened.ignores_checksums = true;
+        // Blocks with a wrong checksum are not looked into: the database does not bear every kind of damage there.
         opened.copy_into(&new)?;
         new.flush()?;
         Ok(new)

@@ -33,8 +33,7 @@ impl<'b> RocksSnapshot<'b> {
         // A long scan would push everything else out of the cache; a look at a few index entries is what the
         // cache is for.
         let short = matches!(space, Space::Name | Space::Recall) && range.to.is_some();
-        options.fill_cache(short && !self.backend.ignores_checksums);
-        options.set_verify_checksums(!self.backend.ignores_checksums);
+        options.fill_cache(short);
         let mut cursor = self.instant.raw_iterator_cf_opt(family, options);
         if range.descending {
             cursor.seek_to_last();
