@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    backup, cat, damage, diff, drift, engram, extract, forget, gc, ingest, keygen, log, ls, map, rekey, rm,
-    similarity, stats, tag, verify,
+    backup, cat, damage, diff, drift, engram, extract, forget, gc, ingest, keygen, log, ls, map, rekey,
+    repair, rm, similarity, stats, tag, verify,
 };
 
 /// Keeps every version of large, slowly changing files: what resembles something stored costs only the difference.
@@ -53,6 +53,8 @@ pub(crate) enum Verb {
     Backup(backup::Backup),
     /// Check that everything stored is intact
     Verify(verify::Verify),
+    /// Heal what is damaged; drop and name what can't be saved
+    Repair(repair::Repair),
     /// Tell which files of which versions need a chunk
     Damage(damage::Damage),
     /// Show what is stored and what it costs

@@ -52,8 +52,10 @@ impl From<Error> for Failure {
             ErrorKind::Conflict => "someone else wrote meanwhile: run it again",
             ErrorKind::Invalid => return Self::usage(error.to_string(), "see --help"),
             ErrorKind::Unsupported => "use the release of engrams that wrote this store, or a newer one",
-            ErrorKind::Corrupt => "`engrams verify` names everything that is damaged",
             ErrorKind::Denied => "--key-file, ENGRAMS_KEY_FILE and ENGRAMS_PASSPHRASE say which key",
+            ErrorKind::Corrupt => {
+                "`engrams verify` names all damage; `engrams repair` heals what it can, and opens again what does not open"
+            }
             ErrorKind::Unavailable => "wait until the other process has ended, then run it again",
             _ => "see to the cause, then run it again",
         };

@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::path_text::{hex, readable};
 use crate::progress::Progress;
 use crate::session::{Session, stored_path};
-use crate::{Ending, figures};
+use crate::{Ending, figures, session};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -148,7 +148,7 @@ pub(crate) fn run(session: &Session, verb: Ingest) -> Result<Ending, Failure> {
     progress.say(|| "publishing".to_owned());
     let result = tx.commit(&verb.message)?;
     progress.finish();
-    store.close()?;
+    store.close().map_err(|error| session::committed(result.version, error))?;
     let took = began.elapsed();
 
     let report = Report::new(&result, took, taken.hash.filter(|_| sources.len() == 1));

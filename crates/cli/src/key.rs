@@ -28,7 +28,7 @@ pub(crate) fn open(store: &Path, key_file: Option<&PathBuf>, access: Access) -> 
     let read_only = access == Access::Read;
     let create = matches!(access, Access::Create { .. });
     let encrypt = access == Access::Create { encrypt: true };
-    let options = OpenOptions { key: given(key_file, PASSPHRASE)?, read_only, ..OpenOptions::default() };
+    let options = OpenOptions { key: given(key_file)?, read_only, ..OpenOptions::default() };
     let keyed = options.key.is_some();
     let has_key = match EngramStore::open_with(store, &options, create && (keyed || !encrypt)) {
         Ok(_) if encrypt && !keyed => {
@@ -59,7 +59,7 @@ pub(crate) fn open(store: &Path, key_file: Option<&PathBuf>, access: Access) -> 
 
 /// The key that a store is to have from now on.
 pub(crate) fn new(key_file: Option<&PathBuf>) -> Result<StoreKey, Failure> {
-    let key = match given(key_file, NEW_PASSPHRASE)? {
+    let key = match given_in(key_file, NEW_PASSPHRASE)? {
         Some(key) => Some(key),
         None => ask_twice()?,
     };
@@ -70,8 +70,12 @@ pub(crate) fn new(key_file: Option<&PathBuf>) -> Result<StoreKey, Failure> {
     })
 }
 
-/// The key that is named or in the environment.
-fn given(key_file: Option<&PathBuf>, variable: &str) -> Result<Option<StoreKey>, Failure> {
+/// The key of the store, if it is named or in the environment.
+pub(crate) fn given(key_file: Option<&PathBuf>) -> Result<Option<StoreKey>, Failure> {
+    given_in(key_file, PASSPHRASE)
+}
+
+fn given_in(key_file: Option<&PathBuf>, variable: &str) -> Result<Option<StoreKey>, Failure> {
     match (key_file, std::env::var_os(variable)) {
         (None, None) => Ok(None),
         (Some(path), None) => StoreKey::from_file(path).map(Some).map_err(|error| {

@@ -3,10 +3,10 @@
 use std::ffi::OsString;
 
 use clap::Args;
-use engrams::{Entry, Node};
+use engrams::{Entry, ErrorKind, Node};
 use serde::Serialize;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, warn};
 use crate::path_text::{JsonPath, hex, readable};
 use crate::session::{At, Output, Session, no_such_path, stored_path};
 use crate::{Ending, figures, moment};
@@ -58,9 +58,18 @@ pub(crate) fn run(session: &Session, verb: &Ls) -> Result<Ending, Failure> {
     if session.json {
         output.text("{\"entries\":[")?;
     }
-    let mut first = true;
+    let (mut first, mut ending) = (true, Ending::Complete);
     for entry in entries {
-        let entry = entry?;
+        let entry = match entry {
+            Ok(entry) => entry,
+            // The walk goes on behind what is damaged.
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                warn(&error.within("some paths can't be listed"));
+                ending = Ending::Partial;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
         if session.json {
             if !first {
                 output.text(",")?;
@@ -75,7 +84,7 @@ pub(crate) fn run(session: &Session, verb: &Ls) -> Result<Ending, Failure> {
         output.text("]}\n")?;
     }
     output.finish()?;
-    Ok(Ending::Complete)
+    Ok(ending)
 }
 
 fn line(entry: &Entry) -> Line {

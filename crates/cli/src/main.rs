@@ -28,6 +28,7 @@ mod moment;
 mod path_text;
 mod progress;
 mod rekey;
+mod repair;
 mod rm;
 mod session;
 mod similarity;
@@ -79,6 +80,7 @@ fn run(arguments: Arguments) -> Result<Ending, Failure> {
         Verb::Gc(verb) => gc::run(named()?, &verb),
         Verb::Backup(verb) => backup::run(named()?, &verb),
         Verb::Verify(verb) => verify::run(named()?, &verb),
+        Verb::Repair(verb) => repair::run(named()?, &verb),
         Verb::Damage(verb) => damage::run(named()?, &verb),
         Verb::Keygen(verb) => keygen::run(json, &verb),
         Verb::Rekey(verb) => rekey::run(named()?, &verb),

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::failure::Failure;
 use crate::path_text::{JsonPath, readable};
 use crate::session::{Session, no_such_path, stored_path};
-use crate::{Ending, figures};
+use crate::{Ending, figures, session};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -44,7 +44,7 @@ pub(crate) fn run(session: &Session, verb: &Rm) -> Result<Ending, Failure> {
         return Err(no_such_path(&path, tx.base(), None));
     }
     let version = tx.commit(&verb.message)?.version;
-    store.close()?;
+    store.close().map_err(|error| session::committed(version, error))?;
     let report = Report { version, path: JsonPath::new(&path), removed };
     session.report(&report, || {
         let removed = figures::counted(removed, "entry", "entries");

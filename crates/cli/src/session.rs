@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use clap::Args;
-use engrams::{EngramStore, Timestamp, Tree, Version, check_path};
+use engrams::{EngramStore, Error, Timestamp, Tree, Version, check_path};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -139,6 +139,11 @@ pub(crate) fn stored_path(typed: &OsStr) -> Result<Vec<u8>, Failure> {
     }
     check_path(path)?;
     Ok(path.to_vec())
+}
+
+/// The failure to close a store whose new version is durable all the same.
+pub(crate) fn committed(version: u64, error: Error) -> Failure {
+    error.within(format_args!("version {version} was committed and is safe; closing failed")).into()
 }
 
 /// The newest version, or that there is none.

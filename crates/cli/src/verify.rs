@@ -58,5 +58,8 @@ pub(crate) fn run(session: &Session, verb: &Verify) -> Result<Ending, Failure> {
     }
     let what =
         format!("the store is damaged in {}", figures::counted(found.errors.len() as u64, "place", "places"));
-    Err(Failure::new(what, "restore the files named from another copy; everything else is readable"))
+    Err(Failure::new(
+        what,
+        "`engrams repair` heals what it can and drops the rest; all that was not named is readable",
+    ))
 }

@@ -52,8 +52,8 @@ pub use engrams_store::tree::{Attributes, Content, FileNode, Node, Timestamp, ch
 pub use engrams_store::{
     CollectOptions, CollectProgress, CollectStep, Collected, Compression, Conflict, DependentFile,
     Dependents, EngramStore, Entry, Error, ErrorKind, Forget, ForgetPlan, Freeable, OpenOptions,
-    PassphraseCost, Result, Retention, Stats, StoreKey, Tag, Tree, VerifyOptions, VerifyProgress,
-    VerifyReport, Version,
+    PassphraseCost, RepairOptions, RepairProgress, RepairReport, Result, Retention, Stats, StoreKey, Tag,
+    Tree, VerifyOptions, VerifyProgress, VerifyReport, Version,
 };
 pub use ingest::{
     IngestOptions, StreamingIngester, StreamingIngesterBuilder, StreamingProgress, StreamingResult,

@@ -6,7 +6,9 @@ use std::sync::{Arc, PoisonError};
 use engrams_store::tree::{Attributes, MAX_PATH_BYTES, Node};
 use engrams_store::{Draft, EngramStore, Entry, Error, Result, Tree, check_path};
 
-use crate::ingest::{Cutter, Event, Group, IngestOptions, Pipeline, SharedHasher, StreamingProgress};
+use crate::ingest::{
+    Cutter, Event, Group, IngestOptions, Pipeline, Settings, SharedHasher, StreamingProgress,
+};
 
 /// Many files, published as one version, or not at all. Dropping it publishes nothing.
 ///
@@ -21,6 +23,7 @@ pub struct Transaction {
     pipeline: Pipeline,
     alone_from: usize,
     last_put: Option<(Vec<u8>, [u8; 32])>,
+    only_mends: bool,
     failed: bool,
 }
 
@@ -65,8 +68,18 @@ impl Transaction {
         Self::on(store, draft, options)
     }
 
+    /// Begins one that stores nothing but the bytes of lost chunks, and is not to be committed.
+    #[cfg(unix)]
+    pub(crate) fn mending(store: &EngramStore) -> Result<Self> {
+        let settings = IngestOptions::default().settle(store)?;
+        Self::with(store, store.draft()?, Settings { only_mends: true, ..settings })
+    }
+
     fn on(store: &EngramStore, draft: Draft, options: &IngestOptions) -> Result<Self> {
-        let settings = options.settle(store)?;
+        Self::with(store, draft, options.settle(store)?)
+    }
+
+    fn with(store: &EngramStore, draft: Draft, settings: Settings) -> Result<Self> {
         Ok(Self {
             store: store.clone(),
             base: draft.base_tree().clone(),
@@ -74,6 +87,7 @@ impl Transaction {
             provisional: draft.provisional(),
             cutter: Cutter::new(&settings, store.gear()),
             alone_from: settings.chunking.minimum(),
+            only_mends: settings.only_mends,
             pipeline: Pipeline::start(store.clone(), draft, settings)?,
             last_put: None,
             failed: false,
@@ -349,6 +363,9 @@ impl Transaction {
     /// # Errors
     /// `Invalid` when another file was put last; `Io` or `Unavailable`.
     pub fn remember(&mut self, path: &[u8], stat: &[u8]) -> Result<()> {
+        if self.only_mends {
+            return Ok(());
+        }
         match &self.last_put {
             Some((last, hash)) if last == path => self.store.remember(path, hash, stat),
             _ => Err(Error::invalid(format!("`{}` is not the file put last", path.escape_ascii()))),
@@ -376,6 +393,12 @@ impl Transaction {
         let group = self.cutter.take();
         self.send(group)?;
         self.pipeline.sync().inspect_err(|_| self.failed = true)
+    }
+
+    /// Waits until everything that was read has mended what it could, and publishes nothing.
+    #[cfg(unix)]
+    pub(crate) fn finish_mending(mut self) -> Result<()> {
+        self.sync()
     }
 
     /// Publishes everything as one version. Once it returns, power loss changes nothing.

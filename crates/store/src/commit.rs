@@ -250,7 +250,8 @@ impl Draft {
     ///
     /// # Errors
     /// `Conflict` when a path changed here was changed by a commit since; nothing is then published. `Io` or
-    /// `Unavailable` when it can't be made durable: reopen the store to see whether it was.
+    /// `Unavailable` when it can't be made durable: reopen the store to see whether it was; the message says so when the
+    /// version was committed and only the mark could not be written.
     pub fn commit(mut self, message: &str) -> Result<Version> {
         if message.len() > MAX_MESSAGE_BYTES {
             return Err(Error::invalid(format!(
@@ -339,8 +340,34 @@ impl Draft {
         store.backend.write(batch, Durability::Durable)?;
         *head = Some(version.clone());
         if let Some(mark) = &store.mark {
-            mark.advance(number)?;
+            mark.advance(number).map_err(|error| committed(number, error))?;
         }
         Ok(version)
+    }
+}
+
+/// An error that came after a version was committed.
+fn committed(number: u64, error: Error) -> Error {
+    error.within(format_args!("version {number} was committed and is safe; only what comes after failed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::backend::MemoryBackend;
+    use crate::mark::CommitMark;
+    use crate::{EngramStore, OpenOptions};
+
+    /// Found: a command failed after its commit, and did not say that there was one.
+    #[test]
+    fn a_mark_that_can_not_be_written_fails_with_the_version_that_was_committed() {
+        let place = tempfile::tempdir().unwrap();
+        let mark = CommitMark::read(&place.path().join("gone")).unwrap();
+        let backend = Arc::new(MemoryBackend::new());
+        let store = EngramStore::assemble(backend, &OpenOptions::default(), Some(mark)).unwrap();
+        let error = store.draft().unwrap().commit("").unwrap_err();
+        assert!(error.to_string().starts_with("version 1 was committed"), "{error}");
+        assert_eq!(store.head().unwrap().unwrap().number, 1);
     }
 }

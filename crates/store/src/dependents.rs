@@ -64,7 +64,7 @@ impl EngramStore {
         Ok(Dependents { chunks: lost.len(), files })
     }
 
-    fn files_of(&self, lost: &IdSet) -> Result<Vec<DependentFile>> {
+    pub(crate) fn files_of(&self, lost: &IdSet) -> Result<Vec<DependentFile>> {
         let mut found: BTreeMap<(Vec<u8>, u64), Vec<u64>> = BTreeMap::new();
         // Paths of the version at hand that are hit, with the versions that changed them.
         let mut hit: BTreeMap<Vec<u8>, u64> = BTreeMap::new();

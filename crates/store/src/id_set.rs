@@ -24,6 +24,12 @@ impl IdSet {
         new
     }
 
+    pub(crate) fn extend(&mut self, ids: impl IntoIterator<Item = u64>) {
+        for id in ids {
+            self.insert(id);
+        }
+    }
+
     pub(crate) fn contains(&self, id: u64) -> bool {
         let (word, bit) = place(id);
         self.blocks.get(&(id / BLOCK)).is_some_and(|block| block[word] & bit != 0)

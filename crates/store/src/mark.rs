@@ -49,13 +49,25 @@ impl CommitMark {
         fs::metadata(self.file()).map_or(0, |m| m.len())
     }
 
+    /// The version that was committed last, as the mark says; `None` when it says nothing.
+    ///
+    /// # Errors
+    /// `Corrupt` when it is damaged.
+    pub(crate) fn marked(&self) -> Result<Option<u64>> {
+        let Some(text) = &self.text else { return Ok(None) };
+        let marked = text.strip_prefix(PREFIX).and_then(|rest| rest.trim_end().parse::<u64>().ok());
+        let damaged = || {
+            Error::corrupt(format!(
+                "{} is damaged: it should read `{PREFIX}` and a number",
+                self.file().display()
+            ))
+        };
+        marked.map(Some).ok_or_else(damaged)
+    }
+
     /// Refuses a database whose newest version is older than the mark.
     pub(crate) fn check(&self, newest: u64) -> Result<()> {
-        let Some(text) = &self.text else { return Ok(()) };
-        let marked = text.strip_prefix(PREFIX).and_then(|rest| rest.trim_end().parse::<u64>().ok());
-        let marked = marked.ok_or_else(|| {
-            Error::corrupt(format!("{} is damaged: it should read `{PREFIX}{newest}`", self.file().display()))
-        })?;
+        let Some(marked) = self.marked()? else { return Ok(()) };
         if newest < marked {
             return Err(Error::corrupt(format!(
                 "the database has lost commits: it ends at version {newest}, version {marked} was committed; \
@@ -64,6 +76,18 @@ impl CommitMark {
             )));
         }
         Ok(())
+    }
+
+    /// Makes the mark say what is there after a repair; durable when it returns.
+    #[cfg(feature = "rocksdb")]
+    pub(crate) fn set(&self, number: u64) -> Result<()> {
+        if number > 0 {
+            return self.advance(number);
+        }
+        match fs::remove_file(self.file()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.io("removing", error)),
+            _ => Ok(()),
+        }
     }
 
     /// Records that `number` was committed; durable when it returns.

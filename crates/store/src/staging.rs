@@ -10,7 +10,7 @@ use crate::format::{Head, id_key, put_varint};
 use crate::pin::Reuse;
 use crate::recall::{Entry, RECALL_FEATURES, RecallIndex};
 use crate::store::Inner;
-use crate::{Batch, Durability, Error, Reader, Result, Space, recall, unless_corrupt};
+use crate::{Batch, Durability, Error, Reader, Result, Space, lost, recall, unless_corrupt};
 
 /// Chunks recalled for one. More share too little to be a base, and each costs the reading of a head.
 pub const MOST_RECALLED: usize = 16;
@@ -88,16 +88,45 @@ impl<'s> Staging<'s> {
 
     fn among(&self, name: &[u8; 32], ids: &[u64]) -> Result<Option<u64>> {
         for &id in ids {
-            let leftover = (self.ids.leftover_start..self.ids.leftover_end).contains(&id);
+            let is_leftover = (self.ids.leftover_start..self.ids.leftover_end).contains(&id);
             // A damaged chunk must not keep new bytes from being stored, under a new id.
             let Some(head) = unless_corrupt(self.store.chunks.head(id))? else { continue };
             // A crash may have kept the entry of a leftover and lost what it points to.
-            let is_whole = || !leftover || self.store.chunks.plain(id).is_ok();
+            let is_suspect = is_leftover || self.store.lost.contains(id);
+            let is_whole = || !is_suspect || self.store.chunks.plain(id).is_ok();
             if head.name == *name && is_whole() && self.reuse.chunk(id) {
                 return Ok(Some(id));
             }
         }
         Ok(None)
+    }
+
+    /// A repair found chunks that it could not [`mend`](Self::mend).
+    #[must_use]
+    pub fn has_lost(&self) -> bool {
+        !self.store.lost.is_empty()
+    }
+
+    /// Stores these bytes, which have this name, as the bytes of every lost chunk that had them; returns how many that
+    /// were. What needs these chunks can be read again, in all versions.
+    ///
+    /// # Errors
+    /// `Io` or `Unavailable`.
+    pub fn mend(&self, name: &[u8; 32], plain: &[u8]) -> Result<u64> {
+        let mut mended = 0;
+        let key = self.store.index_keys.name(name);
+        let entry = unless_corrupt(self.store.backend.get(Space::Name, &key))?.flatten();
+        for id in ids_in(entry.as_deref()) {
+            if !self.store.lost.contains(id) || self.store.chunks.plain(id).is_ok() {
+                continue;
+            }
+            let head = unless_corrupt(self.store.chunks.head(id))?;
+            if head.is_some_and(|head| lost::fits(&self.store.index_keys, &head, name, plain.len())) {
+                lost::mend(self.store, id, name, plain)?;
+                mended += 1;
+            }
+        }
+        Ok(mended)
     }
 
     /// The id of a chunk named in this staging and not yet written.

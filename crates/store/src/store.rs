@@ -14,6 +14,7 @@ use crate::format::{
 };
 use crate::index_keys::IndexKeys;
 use crate::list::{Cursor, ListBuilder};
+use crate::lost::Lost;
 use crate::mark::CommitMark;
 use crate::page::{PageStore, next_id};
 use crate::pin::{Pin, Pins, Reuse};
@@ -43,6 +44,7 @@ pub(crate) struct Inner {
     pub(crate) head: Mutex<Option<Version>>,
     pub(crate) mark: Option<CommitMark>,
     pub(crate) pins: Arc<Pins>,
+    pub(crate) lost: Lost,
     /// Held by what removes records, and by what must see none go.
     pub(crate) collecting: Mutex<()>,
     pub(crate) recall_bytes: usize,
@@ -152,7 +154,7 @@ impl EngramStore {
         Self::assemble(backend, options, None)
     }
 
-    fn assemble(
+    pub(crate) fn assemble(
         mut backend: Arc<dyn Backend>,
         options: &OpenOptions,
         mark: Option<CommitMark>,
@@ -182,7 +184,9 @@ impl EngramStore {
         let leftover_start = head.as_ref().map_or(1, |head| head.chunks_end);
         let pins = Arc::new(Pins::default());
         load_forgotten(&*backend, &pins)?;
+        let lost = Lost::load(&*backend)?;
         let inner = Inner {
+            lost,
             chunks: ChunkReader::new(Arc::clone(&backend), &superblock, options.cache_bytes),
             pages: Arc::new(PageStore::open(Arc::clone(&backend))?),
             ahead: Reserve::new(options.read_ahead_bytes),
@@ -550,7 +554,7 @@ pub(crate) fn head_record(number: u64) -> Vec<u8> {
     seal(Space::Meta, HEAD_KEY, out)
 }
 
-fn head_number(record: &[u8]) -> Result<u64> {
+pub(crate) fn head_number(record: &[u8]) -> Result<u64> {
     let mut reader = Reader::new(unseal(Space::Meta, HEAD_KEY, record)?, "head record");
     let number = reader.varint()?;
     reader.finish()?;

@@ -64,9 +64,8 @@ impl EngramStore {
     /// `Corrupt` when one is damaged.
     pub fn tags(&self) -> Result<Vec<Tag>> {
         let snapshot = self.0.backend.snapshot()?;
-        let range = KeyRange { from: TAG_PREFIX, to: Some(END), ..KeyRange::default() };
         let mut tags: Vec<Tag> = snapshot
-            .scan(Space::Meta, range)
+            .scan(Space::Meta, all())
             .map(|record| {
                 let (key, value) = record?;
                 decode(&self.0.index_keys, &key, &value)
@@ -78,7 +77,12 @@ impl EngramStore {
     }
 }
 
-fn decode(keys: &IndexKeys, key: &[u8], value: &[u8]) -> Result<Tag> {
+/// The keys of all tags.
+pub(crate) fn all() -> KeyRange<'static> {
+    KeyRange { from: TAG_PREFIX, to: Some(END), ..KeyRange::default() }
+}
+
+pub(crate) fn decode(keys: &IndexKeys, key: &[u8], value: &[u8]) -> Result<Tag> {
     let mut reader = Reader::new(unseal(Space::Meta, key, value)?, "tag");
     let version = reader.varint_up_to(MAX_ID)?;
     let name = std::str::from_utf8(reader.rest());

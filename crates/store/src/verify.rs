@@ -1,17 +1,20 @@
 //! Verification: every record read and checked against the others; deep: every byte recomputed.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use engrams_core::{Dimension, Engram, Gear, Sample};
 
 use crate::backend::{KeyRange, Snapshot};
+use crate::error::unless_corrupt;
 use crate::format::{Head, Superblock, Version, id_key, id_of_key};
+use crate::id_set::IdSet;
 use crate::staging::ids_in;
 use crate::store::Inner;
 use crate::sums::SumChanges;
 use crate::trace::{Traces, bytes_of};
-use crate::tree::{Entry, FileNode, Piece, Tree, difference};
+use crate::tree::{Entry, FileNode, Piece, Tree, difference_past};
 use crate::{EngramStore, Error, ErrorKind, Result, Space, recall};
 
 /// How thoroughly to verify.
@@ -58,7 +61,8 @@ const MAX_MISSING: u64 = 1000;
 const MAX_ERRORS: usize = 10_000;
 
 impl EngramStore {
-    /// Checks the whole store. Damage is in the report; only what keeps it from being checked is an error.
+    /// Checks the whole store, all that can be read of it. Damage is in the report; only what keeps it from being
+    /// checked is an error.
     ///
     /// # Errors
     /// `Io` or `Unavailable` when the database can't be read at all.
@@ -77,6 +81,7 @@ impl EngramStore {
             snapshot: store.backend.snapshot()?,
             report: VerifyReport::default(),
             damaged: HashSet::new(),
+            lost: store.lost.ids(),
             progress: VerifyProgress { done: 0, total: newest.saturating_add(store.ids().next) },
             on_progress,
         };
@@ -95,9 +100,9 @@ fn recall_keys(gear: &Gear, plain: &[u8]) -> Vec<u32> {
     recall::keys(&recall::smallest_features(gear, plain))
 }
 
-/// What is stored of the version before: later versions are checked against it.
+/// What is stored of the version before, if it is known: later versions are checked against it.
 struct Known {
-    engram: Engram,
+    engram: Option<Engram>,
     list: u64,
     sums: BTreeMap<Vec<u8>, Sample>,
 }
@@ -109,6 +114,8 @@ struct Verification<'s> {
     report: VerifyReport,
     /// Chunks that can't be decoded, by themselves or for a base.
     damaged: HashSet<u64>,
+    /// Chunks that a repair found lost.
+    lost: IdSet,
     progress: VerifyProgress,
     on_progress: &'s mut dyn FnMut(VerifyProgress),
 }
@@ -127,50 +134,86 @@ impl Verification<'_> {
         }
     }
 
+    /// What is damaged is named and passed over.
+    fn unless_damaged<T>(&mut self, result: Result<T>) -> Result<Option<T>> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported) => {
+                self.found(error);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     fn chunks(&mut self) -> Result<()> {
         let mut recalled = self.recall_index()?;
         let mut from = Vec::new();
+        let mut unread = 0;
         // Scanned in runs, so that the scan does not hold what the checks need.
         loop {
             let range = KeyRange { from: &from, ..KeyRange::default() };
-            let heads: Vec<_> = self.snapshot.scan(Space::Head, range).take(1024).collect::<Result<_>>()?;
-            let Some((last, _)) = heads.last() else { break };
-            from = [last.as_slice(), &[0]].concat();
-            for (key, record) in heads {
+            let heads: Vec<_> = self.snapshot.scan(Space::Head, range).take(1024).collect();
+            let last = heads.iter().rev().find_map(|head| head.as_ref().ok());
+            let next = last.map(|(key, _)| [key.as_slice(), &[0]].concat());
+            for head in heads {
+                let Some((key, record)) = self.unless_damaged(head)? else {
+                    unread += 1;
+                    continue;
+                };
                 self.report.chunks += 1;
                 let checked = id_of_key(Space::Head, &key).and_then(|id| {
                     self.chunk(id, &record, &mut recalled).inspect_err(|_| {
                         self.damaged.insert(id);
                     })
                 });
-                if let Err(error) = checked {
-                    self.found(error);
-                }
+                self.unless_damaged(checked)?;
                 self.step();
             }
+            let Some(next) = next else { break };
+            from = next;
         }
         let names = self.count(Space::Name, &|value| ids_in(Some(value)).len() as u64)?;
-        if names != self.report.chunks {
-            self.found(format!("the name index has {names} entries for {} chunks", self.report.chunks));
-        }
         let payloads = self.count(Space::Payload, &|_| 1)?;
-        if payloads != self.report.chunks {
-            self.found(format!("there are {payloads} payloads for {} chunks", self.report.chunks));
+        // Where some can't be read, their number says nothing.
+        let chunks = (unread == 0).then_some(self.report.chunks);
+        if let (Some(chunks), Some(names)) = (chunks, names)
+            && names != chunks
+        {
+            self.found(format!("the name index has {names} entries for {chunks} chunks"));
         }
-        if self.deep && self.damaged.is_empty() && !recalled.is_empty() {
+        if let (Some(chunks), Some(payloads)) = (chunks, payloads)
+            && payloads != chunks
+        {
+            self.found(format!("there are {payloads} payloads for {chunks} chunks"));
+        }
+        if self.deep && self.damaged.is_empty() && unread == 0 && !recalled.is_empty() {
             let wrong = recalled.len();
             self.found(format!("the recall index has wrong entries of {wrong} chunks"));
         }
         Ok(())
     }
 
-    fn count(&self, space: Space, of: &dyn Fn(&[u8]) -> u64) -> Result<u64> {
-        self.snapshot.scan(space, KeyRange::default()).try_fold(0, |sum, record| Ok(sum + of(&record?.1)))
+    /// `None` when some can't be read, which is reported.
+    fn count(&mut self, space: Space, of: &dyn Fn(&[u8]) -> u64) -> Result<Option<u64>> {
+        let (mut unread, mut sum) = (Vec::new(), 0);
+        for record in self.snapshot.scan(space, KeyRange::default()) {
+            match record {
+                Ok((_, value)) => sum += of(&value),
+                Err(error) => unread.push(error),
+            }
+        }
+        let is_whole = unread.is_empty();
+        unread.into_iter().try_for_each(|error| self.unless_damaged::<()>(Err(error)).map(drop))?;
+        Ok(is_whole.then_some(sum))
     }
 
     fn chunk(&self, id: u64, record: &[u8], recalled: &mut Recalled) -> Result<()> {
         let damaged = |why: &str| Err(Error::corrupt(format!("chunk {id}: {why}")));
         let head = Head::decode(id, record, Superblock::MAX_CHUNK_BYTES)?;
+        if self.lost.contains(id) && unless_corrupt(self.store.chunks.plain(id))?.is_none() {
+            return damaged("it is lost, until a repair or an ingest finds its bytes");
+        }
         let mut deepest = None;
         for &base in &head.bases {
             if self.damaged.contains(&base) {
@@ -213,8 +256,7 @@ impl Verification<'_> {
         let mut recalled = Recalled::new();
         let mut unreadable = Vec::new();
         for record in self.snapshot.scan(Space::Recall, KeyRange::default()) {
-            let (key, value) = record?;
-            match recall::decode(&key, &value) {
+            match record.and_then(|(key, value)| recall::decode(&key, &value)) {
                 Ok(entries) if self.deep => {
                     entries.iter().for_each(|entry| recalled.entry(entry.chunk).or_default().push(entry.key));
                 }
@@ -222,13 +264,14 @@ impl Verification<'_> {
                 Err(error) => unreadable.push(error),
             }
         }
-        unreadable.into_iter().for_each(|error| self.found(error));
+        unreadable.into_iter().try_for_each(|error| self.unless_damaged::<()>(Err(error)).map(drop))?;
         Ok(recalled)
     }
 
     fn versions(&mut self, store: &EngramStore, newest: u64) -> Result<()> {
         let mut before = store.tree_of(None);
-        let mut known = Known { engram: Engram::new(Dimension::ENGRAM), list: 0, sums: BTreeMap::new() };
+        let engram = Some(Engram::new(Dimension::ENGRAM));
+        let mut known = Known { engram, list: 0, sums: BTreeMap::new() };
         let mut traces = Traces::default();
         let mut missing = 0;
         let state = self.store.pins.state();
@@ -263,12 +306,16 @@ impl Verification<'_> {
                     let tree = store.tree_of(Some(&version));
                     match self.version(store, &before, &tree, &version, &mut known, &mut traces) {
                         Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                        Err(error) => self.found(error.within(format_args!("version {number}"))),
+                        Err(error) => {
+                            known.engram = None;
+                            let error = error.within(format_args!("version {number}"));
+                            self.unless_damaged::<()>(Err(error))?;
+                        }
                         Ok(()) => {}
                     }
                     before = tree;
                 }
-                Err(error) => self.found(error),
+                Err(error) => drop(self.unless_damaged::<()>(Err(error))?),
             }
             self.step();
         }
@@ -277,14 +324,7 @@ impl Verification<'_> {
 
     /// Tags name versions that are there.
     fn tags(&mut self, store: &EngramStore) -> Result<()> {
-        let tags = match store.tags() {
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                self.found(error);
-                return Ok(());
-            }
-            other => other?,
-        };
-        for tag in tags {
+        for tag in self.unless_damaged(store.tags())?.unwrap_or_default() {
             if let Err(error) = store.version(tag.version) {
                 self.found(error.within(format_args!("tag `{}`", tag.name.escape_debug())));
             }
@@ -292,6 +332,7 @@ impl Verification<'_> {
         Ok(())
     }
 
+    /// Checks what `new` has and `old`, checked before, has not. `known` is what is stored of `old`.
     fn version(
         &mut self,
         store: &EngramStore,
@@ -303,36 +344,62 @@ impl Verification<'_> {
     ) -> Result<()> {
         let good = self.report.errors.len();
         let mut changes = SumChanges::default();
-        difference(old, new, &mut |old, new| {
-            let file = new.and_then(|entry| Some((entry, entry.file()?)));
-            if let Some((entry, file)) = file {
-                self.report.files += 1;
-                if let Err(error) = self.file(store, file) {
-                    let path = entry.path.escape_ascii();
-                    self.found(error.within(format_args!("`{path}` of version {}", version.number)));
+        let number = version.number;
+        let (mut damage, is_known) = (Vec::new(), Cell::new(known.engram.is_some()));
+        let visited = difference_past(
+            old,
+            new,
+            &mut |old, new| {
+                let file = new.and_then(|entry| Some((entry, entry.file()?)));
+                if let Some((entry, file)) = file {
+                    self.report.files += 1;
+                    let checked = self.file(store, file).map_err(|error| {
+                        error.within(format_args!("`{}` of version {number}", entry.path.escape_ascii()))
+                    });
+                    self.unless_damaged(checked)?;
                 }
-            }
-            let changed = old.and_then(Entry::file).map(|f| f.hash) != file.map(|(_, f)| f.hash);
-            if self.deep && changed && self.report.errors.len() == good {
-                let mut tally = store.tally(old.and_then(Entry::file));
-                if let Some((_, file)) = file {
-                    tally.push_all(traces, file)?;
+                let changed = old.and_then(Entry::file).map(|f| f.hash) != file.map(|(_, f)| f.hash);
+                if self.deep
+                    && changed
+                    && self.report.errors.len() == good
+                    && let (Some(engram), Some(entry)) = (known.engram.as_mut(), old.or(new))
+                {
+                    let mut tally = store.tally(old.and_then(Entry::file));
+                    if let Some((_, file)) = file {
+                        tally.push_all(traces, file)?;
+                    }
+                    match unless_corrupt(tally.finish(traces))? {
+                        Some(Some(change)) => {
+                            engram.merge(change.engram());
+                            changes.add(&entry.path, Some(change.sample()));
+                        }
+                        Some(None) => {}
+                        // Of the old content: it was named when it was checked.
+                        None => is_known.set(false),
+                    }
                 }
-                if let (Some(change), Some(entry)) = (tally.finish(traces)?, old.or(new)) {
-                    known.engram.merge(change.engram());
-                    changes.add(&entry.path, Some(change.sample()));
+                Ok(())
+            },
+            &mut |is_old, error| {
+                is_known.set(false);
+                // Likewise.
+                if !is_old {
+                    damage.push(error);
                 }
-            }
-            Ok(())
-        })?;
+                Ok(())
+            },
+        );
+        damage.into_iter().for_each(|error| self.found(error.within(format_args!("version {number}"))));
+        visited?;
         let stored = self.store.engram(version)?;
-        let compare = self.deep && self.damaged.is_empty() && self.report.errors.len() == good;
-        if compare && stored != known.engram {
-            self.found(format!("version {}: its engram is not the sum of its files'", version.number));
+        let is_known = is_known.get() && self.damaged.is_empty() && self.report.errors.len() == good;
+        let compare = self.deep && is_known;
+        if compare && known.engram.as_ref().is_some_and(|engram| *engram != stored) {
+            self.found(format!("version {number}: its engram is not the sum of its files'"));
         }
         self.sums(compare, (old, new), version, known, &changes)?;
         // Later versions are checked against what is stored, so that one error is reported once.
-        known.engram = stored;
+        known.engram = (self.report.errors.len() == good).then_some(stored);
         Ok(())
     }
 

@@ -1,10 +1,13 @@
-//! The medium loses bits: flips and truncations at random places of a store's files, each in a copy of its own.
+//! The medium loses bits: flips and truncations at random places of a store's files, each in a copy of its own; then a
+//! repair of each, alone and with the files that were stored.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+
+use serde_json::Value;
 
 use super::Campaign;
 use super::model::{self, Model, Trouble};
@@ -30,6 +33,23 @@ struct Verdict {
     files_lost: u64,
     files_read: u64,
     most_lost: u64,
+    repaired: Repaired,
+}
+
+/// What repairs made of the faults.
+#[derive(Debug, Default)]
+struct Repaired {
+    /// Everything was whole again, without help.
+    whole: u64,
+    /// Files and versions that were lost, all of them named.
+    files_lost: u64,
+    versions_lost: u64,
+    files_read: u64,
+    /// Of the repairs that lost something: everything came back from the files, but for what is named.
+    healed: u64,
+    files_still_lost: u64,
+    /// Paths that a version's tree lost went with it, and are not asked for any more.
+    files_dropped: u64,
 }
 
 pub(super) fn run(campaign: &mut Campaign) -> Outcome {
@@ -76,6 +96,14 @@ pub(super) fn run(campaign: &mut Campaign) -> Outcome {
     campaign.count("most files refused after one fault that let the store open", sum.most_lost);
     campaign.count("files refused, in all", sum.files_lost);
     campaign.count("files read and exact, in all", sum.files_read);
+    let repaired = &sum.repaired;
+    campaign.count("after a repair: stores that are whole", repaired.whole);
+    campaign.count("after a repair: files read and exact", repaired.files_read);
+    campaign.count("after a repair: files lost and named", repaired.files_lost);
+    campaign.count("after a repair: versions lost and named", repaired.versions_lost);
+    campaign.count("after a repair: files dropped with what listed them, and named", repaired.files_dropped);
+    campaign.count("after a repair from the files: stores with every file that is listed", repaired.healed);
+    campaign.count("after a repair from the files: files still lost and named", repaired.files_still_lost);
     Ok(())
 }
 
@@ -102,7 +130,10 @@ impl Trial {
         super::copy(store, &damaged)?;
         let damage = damage(&damaged, random)?;
         super::copy(&damaged, &kept)?;
-        let outcome = look(subject, &damaged, model);
+        let outcome = look(subject, &damaged, model).and_then(|mut verdict| {
+            verdict.repaired = repair(subject, &kept, around, model, *is_crashed)?;
+            Ok(verdict)
+        });
         Ok(Self { damage, is_crashed: *is_crashed, kept, outcome })
     }
 
@@ -115,6 +146,7 @@ impl Trial {
             sum.files_lost += verdict.files_lost;
             sum.files_read += verdict.files_read;
             sum.most_lost = sum.most_lost.max(verdict.files_lost);
+            sum.repaired.add(&verdict.repaired);
         }
         Ok(())
     }
@@ -257,6 +289,133 @@ fn look(subject: &Subject, store: &Path, model: &Model) -> Result<Verdict, Troub
         (true, true) => "nobody: it is in unused bytes, all is exact",
     };
     Ok(verdict)
+}
+
+impl Repaired {
+    fn add(&mut self, other: &Self) {
+        self.whole += other.whole;
+        self.files_lost += other.files_lost;
+        self.versions_lost += other.versions_lost;
+        self.files_read += other.files_read;
+        self.healed += other.healed;
+        self.files_dropped += other.files_dropped;
+        self.files_still_lost += other.files_still_lost;
+    }
+}
+
+/// What a repair said.
+struct Said {
+    whole: bool,
+    lost_versions: Vec<u64>,
+    /// Path and versions.
+    lost_files: Vec<(String, Vec<u64>)>,
+    dropped: Vec<String>,
+}
+
+/// Repairs a copy of the damaged store: it opens, holds all but what the repair named, byte for byte, and is verified. With
+/// the files that were stored, all that is still listed comes back.
+///
+/// A chunk that also held files of versions that were forgotten since can't be put together from the others: where
+/// versions were, files may stay lost, and are named.
+fn repair(
+    subject: &Subject,
+    kept: &Path,
+    around: &Path,
+    model: &Model,
+    had_forgotten: bool,
+) -> Result<Repaired, Trouble> {
+    let store = around.join("repaired");
+    drop(fs::remove_dir_all(&store));
+    super::copy(kept, &store)?;
+    let said = said(subject, &store, &[])?;
+    let mut repaired = opened(subject, &store, model, &said)?;
+    repaired.whole = u64::from(said.whole);
+    if said.whole {
+        return Ok(repaired);
+    }
+    let files = around.join("files");
+    drop(fs::remove_dir_all(&files));
+    let mut from = Vec::new();
+    for (number, version) in model.versions() {
+        let directory = files.join(number.to_string());
+        from.extend(["--from".to_owned(), directory.display().to_string()]);
+        for (path, bytes) in version.iter() {
+            let path = directory.join(path);
+            let written = fs::create_dir_all(path.parent().unwrap_or(&directory))
+                .and_then(|()| fs::write(&path, bytes.as_slice()));
+            written.map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+    }
+    let from: Vec<&str> = from.iter().map(String::as_str).collect();
+    let healed = self::said(subject, &store, &from)?;
+    if !had_forgotten && let Some((path, _)) = healed.lost_files.first() {
+        return Err(Trouble::Broken(format!("{path} did not come back from the files that were stored")));
+    }
+    repaired.healed = u64::from(healed.lost_files.is_empty());
+    let all = Said { whole: false, lost_files: healed.lost_files, ..said };
+    repaired.files_still_lost = opened(subject, &store, model, &all)?.files_lost;
+    Ok(repaired)
+}
+
+fn said(subject: &Subject, store: &Path, from: &[&str]) -> Result<Said, Trouble> {
+    let arguments = [&["repair", "--json"], from].concat();
+    let ran = clear_unless_named(subject.run(store, &arguments)?, "repair")?;
+    let report: Value = serde_json::from_str(&ran.output)
+        .map_err(|error| Trouble::Broken(format!("repair: {error}: {}", ran.shown())))?;
+    let list = |name: &str| report[name].as_array().cloned().unwrap_or_default();
+    let numbers = |value: &Value| value.as_array().map(|all| all.iter().filter_map(Value::as_u64).collect());
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Ok(Said {
+        whole: report["whole"].as_bool() == Some(true),
+        lost_versions: numbers(&report["lost_versions"]).unwrap_or_default(),
+        lost_files: list("lost_files")
+            .iter()
+            .map(|file| (text(&file["path"]), numbers(&file["versions"]).unwrap_or_default()))
+            .collect(),
+        dropped: list("dropped").iter().map(text).collect(),
+    })
+}
+
+/// As [`clear`], but of status 3, which says that something was lost.
+fn clear_unless_named(ran: Ran, what: &str) -> Result<Ran, Trouble> {
+    match ran.end {
+        End::Exit(0 | 3) => Ok(ran),
+        _ => Err(Trouble::Broken(format!("{what}: {}", ran.shown()))),
+    }
+}
+
+/// The store opens and holds all but what was named as lost.
+fn opened(subject: &Subject, store: &Path, model: &Model, said: &Said) -> Result<Repaired, Trouble> {
+    let broken = |why: String| Err(Trouble::Broken(format!("after a repair: {why}")));
+    let log = clear(subject.run(store, &["log", "--json"])?, "log after a repair")?;
+    let shown = model::versions(&log).map_err(|why| Trouble::Broken(format!("log after a repair: {why}")))?;
+    let is_left = |number: &&u64| !said.lost_versions.contains(number);
+    let expected: Vec<u64> = model.versions().keys().rev().filter(is_left).copied().collect();
+    if shown != expected {
+        return broken(format!("log shows {shown:?} instead of {expected:?}"));
+    }
+    let mut repaired = Repaired { versions_lost: said.lost_versions.len() as u64, ..Repaired::default() };
+    let verify = clear(subject.run(store, &["verify", "--deep"])?, "verify --deep after a repair")?;
+    if said.lost_files.is_empty() != verify.succeeded() {
+        return broken(format!("lost files {:?}, but verify --deep: {}", said.lost_files, verify.shown()));
+    }
+    for (number, files) in model.versions().iter().filter(|(number, _)| expected.contains(number)) {
+        let (_, found) = model::extracted(subject, store, *number)?;
+        let same = model::same(&found, files);
+        same.map_err(|why| Trouble::Broken(format!("version {number} after a repair: {why}")))?;
+        repaired.files_read += found.len() as u64;
+        for path in files.keys().filter(|path| !found.contains_key(*path)) {
+            let is_named = |(lost, versions): &(String, Vec<u64>)| lost == path && versions.contains(number);
+            if said.lost_files.iter().any(is_named) {
+                repaired.files_lost += 1;
+            } else if said.dropped.iter().any(|line| line.contains(&format!("version {number}:"))) {
+                repaired.files_dropped += 1;
+            } else {
+                return broken(format!("version {number}: {path} is missing, and was not named"));
+            }
+        }
+    }
+    Ok(repaired)
 }
 
 /// No hang, no crash, and a failure that says in clear lines what it is.

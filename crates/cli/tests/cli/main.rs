@@ -11,6 +11,7 @@ mod engrams;
 mod forget;
 mod history;
 mod json;
+mod repair;
 mod reread;
 mod round_trip;
 mod snapshot;

@@ -23,5 +23,6 @@ pub use counts::StreamingProgress;
 pub(crate) use cutter::Cutter;
 pub(crate) use group::{Event, Group, SharedHasher};
 pub use options::IngestOptions;
+pub(crate) use options::Settings;
 pub(crate) use pipeline::Pipeline;
 pub use streaming::{StreamingIngester, StreamingResult};

@@ -50,6 +50,8 @@ pub(crate) struct Settings {
     /// A group ends with this many chunks, or bytes.
     pub(crate) group_chunks: usize,
     pub(crate) group_bytes: usize,
+    /// Nothing is stored but the bytes of lost chunks.
+    pub(crate) only_mends: bool,
 }
 
 impl IngestOptions {
@@ -78,6 +80,7 @@ impl IngestOptions {
             group_chunks: superblock.group as usize,
             // Three groups are on their way at once, each with its corrections and prefixes.
             group_bytes: self.memory_bytes / 8,
+            only_mends: false,
         })
     }
 }

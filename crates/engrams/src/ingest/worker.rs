@@ -6,7 +6,7 @@ use engrams_core::{CorrectionPolicy, Dimension, Gear, bottom_k, encode, is_recal
 use engrams_store::tree::{Node, Piece};
 use engrams_store::{
     Candidate, Draft, EngramStore, Entry, Error, ErrorKind, Head, NewChunk, Plain, RECALL_FEATURES, Result,
-    STORED_VECTOR_BYTES, Trace, Traces, Version, is_noise, unless_corrupt,
+    STORED_VECTOR_BYTES, Staging, Trace, Traces, Version, is_noise, unless_corrupt,
 };
 use rayon::prelude::*;
 
@@ -104,6 +104,10 @@ impl Worker {
 
     /// Decides a group: its chunks are staged, its files are in the draft.
     pub(crate) fn process(&mut self, group: &Group) -> Result<()> {
+        if self.settings.only_mends {
+            let names = self.name(group)?;
+            return mend(&self.store.clone().staging(self.draft.reuse()), group, &names);
+        }
         let ids = self.decide(group)?;
         self.assemble(group, &ids)
     }
@@ -167,6 +171,7 @@ impl Worker {
         let names = self.name(group)?;
         let store = self.store.clone();
         let mut staging = store.staging(self.draft.reuse());
+        mend(&staging, group, &names)?;
         let mut ids = Vec::with_capacity(names.len());
         let mut novel: Vec<usize> = Vec::new();
         for (at, found) in staging.find(&names)?.into_iter().enumerate() {
@@ -298,6 +303,16 @@ impl Worker {
         self.forget_removed()?;
         self.draft.commit(message)
     }
+}
+
+/// Bytes of lost chunks that come again mend these.
+fn mend(staging: &Staging<'_>, group: &Group, names: &[[u8; 32]]) -> Result<()> {
+    if staging.has_lost() {
+        for (name, chunk) in names.iter().zip(&group.chunks) {
+            staging.mend(name, group.bytes_of(chunk))?;
+        }
+    }
+    Ok(())
 }
 
 fn task<'a>(group: &'a Group, plan: &'a Plan) -> Task<'a> {

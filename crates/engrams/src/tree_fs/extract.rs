@@ -192,7 +192,7 @@ impl Extract<'_> {
         while let Some(Next { entry, mut content }) = self.upcoming.next() {
             match entry {
                 Ok(entry) => self.restore(&entry, content.as_mut()),
-                Err(error) => self.fail(path, error.within("what lies behind this point can't be listed")),
+                Err(error) => self.fail(path, error.within("some of what lies here can't be listed")),
             }
             if let Some(content) = content {
                 self.upcoming.leave(content);

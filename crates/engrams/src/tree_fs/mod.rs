@@ -26,6 +26,7 @@ mod destination;
 mod extract;
 mod ingest;
 mod listing;
+mod mend;
 mod options;
 mod publish;
 mod restore;
@@ -38,6 +39,7 @@ mod walk;
 
 pub use extract::{ExtractEvent, ExtractOptions, ExtractSummary, FailedPath, extract};
 pub use ingest::{ingest_file, ingest_tree};
+pub use mend::mend;
 pub use options::TreeOptions;
 pub use skipped::{SkipReason, Skipped};
 pub use summary::{FileOutcome, TreeEvent, TreeSummary};

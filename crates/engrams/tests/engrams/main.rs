@@ -29,6 +29,7 @@ mod progress;
 mod read_only;
 mod reading;
 mod recalling;
+mod repair;
 #[cfg(feature = "rocksdb")]
 mod rocksdb;
 mod sizes;

@@ -9,6 +9,7 @@ use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::{Backend, Batch, Durability, KeyRange, KeyValue, Snapshot};
+use crate::error::unless_corrupt;
 use crate::{Error, ErrorKind, Result, Space};
 
 /// An ordered key-value database in memory.
@@ -47,6 +48,21 @@ impl MemoryBackend {
     /// `Unavailable` when closed.
     pub fn contents(&self, space: Space) -> Result<Vec<KeyValue>> {
         self.snapshot()?.scan(space, KeyRange::default()).collect()
+    }
+
+    /// Everything in `backend` that can be read.
+    pub(crate) fn copy_of(backend: &dyn Backend) -> Result<Self> {
+        let (copy, snapshot) = (Self::new(), backend.snapshot()?);
+        for space in Space::ALL {
+            for record in snapshot.scan(space, KeyRange::default()) {
+                if let Some((key, value)) = unless_corrupt(record)? {
+                    let mut batch = Batch::new();
+                    batch.put(space, key, value);
+                    copy.write(batch, Durability::Staged)?;
+                }
+            }
+        }
+        Ok(copy)
     }
 
     /// No code panics while it holds the lock, so a poisoned lock still guards a whole state.

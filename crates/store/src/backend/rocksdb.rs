@@ -9,8 +9,10 @@ mod close;
 mod compact;
 mod copy;
 mod failure;
+mod guard;
 mod log;
 mod options;
+mod salvage;
 mod snapshot;
 
 use std::error::Error as _;
@@ -110,6 +112,7 @@ impl RocksBackend {
     }
 
     fn start(path: &Path, options: &RocksOptions, create: bool) -> Result<Self> {
+        guard::check(path)?;
         log::check_logs(path)?;
         let (database, families) = tuned(options, create);
         let opened = if options.read_only {
@@ -303,6 +306,7 @@ impl Backend for RocksBackend {
             // What was to be made durable is so: tidying up can't undo that.
             drop(close::merge_small_tables(self, FLUSHES_PER_MERGE as usize / 2));
         }
+        guard::renew(&self.path);
         Ok(())
     }
 
@@ -353,6 +357,7 @@ impl Drop for RocksBackend {
         drop(self.database.take());
         if closed && !self.read_only {
             drop(close::remove_leftovers(&self.path));
+            guard::renew(&self.path);
         }
     }
 }

@@ -15,11 +15,11 @@ use crate::{Error, Result, Space};
 
 /// What is referred to by versions, readers and drafts.
 #[derive(Default)]
-pub(super) struct Marks {
+pub(crate) struct Marks {
     /// Chunks that pieces of files lie in.
-    pub(super) chunks: IdSet,
+    pub(crate) chunks: IdSet,
     /// Pages of trees and lists, engrams and sums.
-    pub(super) pages: IdSet,
+    pub(crate) pages: IdSet,
 }
 
 /// What decoding the marked records takes, and what it costs.
@@ -39,7 +39,7 @@ pub(super) struct Needs {
 
 impl Marks {
     /// Everything that `version` refers to.
-    pub(super) fn version(&mut self, store: &Inner, version: &Version) -> Result<()> {
+    pub(crate) fn version(&mut self, store: &Inner, version: &Version) -> Result<()> {
         self.root(store, version.tree, version.engram)
             .and_then(|()| self.sums(store, version.sums))
             .map_err(|e| e.within(format_args!("what version {} needs can't be told", version.number)))

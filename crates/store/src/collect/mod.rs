@@ -20,7 +20,8 @@ mod rebase_pages;
 mod seen;
 mod sweep;
 
-use mark::{Kind, Marks, Needs};
+pub(crate) use mark::Marks;
+use mark::{Kind, Needs};
 
 /// How to collect.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -47,6 +47,20 @@ impl Forgotten {
         }
     }
 
+    /// How many numbers there are in it.
+    pub(crate) fn count(&self) -> u64 {
+        self.runs.iter().map(|(first, last)| last - first + 1).sum()
+    }
+
+    /// Removes `end` and all numbers above it.
+    pub(crate) fn end_at(&mut self, end: u64) {
+        self.runs.retain(|&(first, _)| first < end);
+        if let Some((_, last)) = self.runs.last_mut() {
+            *last = (*last).min(end.saturating_sub(1));
+        }
+        self.uncollected = self.uncollected.min(self.count());
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         put_varint(&mut out, self.uncollected);

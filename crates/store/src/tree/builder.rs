@@ -101,6 +101,15 @@ pub(crate) fn apply(tree: &Tree, changes: &Changes, like: &Tree) -> Result<TreeR
     builder.finish()
 }
 
+/// A tree of these entries, which ascend by path. Pages of `like`, an older tree, are used again where equal.
+pub(crate) fn build(entries: &mut dyn Iterator<Item = Result<Entry>>, like: &Tree) -> Result<TreeRoot> {
+    let mut builder = Builder { like, leaf: Vec::new(), leaf_bytes: 0, levels: Vec::new() };
+    for entry in entries {
+        builder.push(entry?)?;
+    }
+    builder.finish()
+}
+
 struct Builder<'t> {
     like: &'t Tree,
     leaf: Vec<Entry>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::builder::{Changes, apply};
 use super::entry::{Entry, Node};
 use super::reader::{LeafRef, Leaves, Tree};
-use crate::{Conflict, Error, Result};
+use crate::{Conflict, Error, ErrorKind, Result};
 
 /// Called with a path's entry before and after a change.
 pub type EachChange<'v> = dyn FnMut(Option<&Entry>, Option<&Entry>) -> Result<()> + 'v;
@@ -16,16 +16,33 @@ pub type EachChange<'v> = dyn FnMut(Option<&Entry>, Option<&Entry>) -> Result<()
 /// # Errors
 /// What `visit` returns; `Corrupt` when a page is damaged.
 pub(crate) fn difference(a: &Tree, b: &Tree, visit: &mut EachChange<'_>) -> Result<()> {
+    difference_past(a, b, visit, &mut |_, error| Err(error))
+}
+
+/// A page of one of two trees that can't be read: that of the first one?
+pub(crate) type OnDamage<'v> = dyn FnMut(bool, Error) -> Result<()> + 'v;
+
+/// The same, but what lies in a page that can't be read is passed over, as if it were not in that tree, if `on_damage`
+/// allows it.
+///
+/// # Errors
+/// What `visit` or `on_damage` returns.
+pub(crate) fn difference_past(
+    a: &Tree,
+    b: &Tree,
+    visit: &mut EachChange<'_>,
+    on_damage: &mut OnDamage<'_>,
+) -> Result<()> {
     if a.root().page == b.root().page {
         return Ok(());
     }
-    let (mut a, mut b) = (Side::new(a)?, Side::new(b)?);
+    let (mut a, mut b) = (Side::new(a, true, on_damage)?, Side::new(b, false, on_damage)?);
     loop {
         while a.at_start() && b.at_start() && a.next.is_some() && a.next_page() == b.next_page() {
-            a.skip()?;
-            b.skip()?;
+            a.skip(on_damage)?;
+            b.skip(on_damage)?;
         }
-        let (left, right) = (a.peek()?.cloned(), b.peek()?.cloned());
+        let (left, right) = (a.peek(on_damage)?.cloned(), b.peek(on_damage)?.cloned());
         let order = match (&left, &right) {
             (None, None) => return Ok(()),
             (Some(_), None) => std::cmp::Ordering::Less,
@@ -63,16 +80,18 @@ impl Tree {
 pub(crate) struct Side {
     tree: Tree,
     leaves: Leaves,
+    is_first: bool,
     next: Option<LeafRef>,
     entries: Arc<Vec<Entry>>,
     at: usize,
 }
 
 impl Side {
-    fn new(tree: &Tree) -> Result<Self> {
-        let mut leaves = tree.leaves(b"");
-        let next = leaves.next().transpose()?;
-        Ok(Self { tree: tree.clone(), leaves, next, entries: Arc::default(), at: 0 })
+    fn new(tree: &Tree, is_first: bool, on_damage: &mut OnDamage<'_>) -> Result<Self> {
+        let (tree, leaves) = (tree.clone(), tree.leaves(b""));
+        let mut side = Self { tree, leaves, is_first, next: None, entries: Arc::default(), at: 0 };
+        side.skip(on_damage)?;
+        Ok(side)
     }
 
     fn at_start(&self) -> bool {
@@ -83,18 +102,31 @@ impl Side {
         self.next.as_ref().map(|(reference, _)| reference.page)
     }
 
-    fn skip(&mut self) -> Result<()> {
-        self.next = self.leaves.next().transpose()?;
-        Ok(())
+    fn skip(&mut self, on_damage: &mut OnDamage<'_>) -> Result<()> {
+        loop {
+            match self.leaves.next() {
+                None => self.next = None,
+                Some(Ok(leaf)) => self.next = Some(leaf),
+                Some(Err(error)) if error.kind() == ErrorKind::Corrupt => {
+                    on_damage(self.is_first, error)?;
+                    continue;
+                }
+                Some(Err(error)) => return Err(error),
+            }
+            return Ok(());
+        }
     }
 
-    fn peek(&mut self) -> Result<Option<&Entry>> {
-        if self.at_start()
+    fn peek(&mut self, on_damage: &mut OnDamage<'_>) -> Result<Option<&Entry>> {
+        while self.at_start()
             && let Some(leaf) = self.next.take()
         {
-            self.entries = self.tree.leaf(leaf)?.entries;
-            self.at = 0;
-            self.skip()?;
+            match self.tree.leaf(leaf) {
+                Ok(leaf) => (self.entries, self.at) = (leaf.entries, 0),
+                Err(error) if error.kind() == ErrorKind::Corrupt => on_damage(self.is_first, error)?,
+                Err(error) => return Err(error),
+            }
+            self.skip(on_damage)?;
         }
         Ok(self.entries.get(self.at))
     }

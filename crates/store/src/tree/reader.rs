@@ -7,7 +7,7 @@ use super::page::{self, MAX_LEVEL, Ref, Totals, TreePage};
 use crate::page::PageStore;
 use crate::pin::Pin;
 use crate::store::forgotten_version;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// The paths of one version.
 pub struct Tree {
@@ -108,7 +108,8 @@ impl Tree {
             .map(|at| leaf.entries[at].clone()))
     }
 
-    /// The entry at `prefix` and everything below it, in byte order of whole paths; everything when it is empty.
+    /// The entry at `prefix` and everything below it, in byte order of whole paths; everything when it is empty. In the
+    /// place of a page that is damaged there is one `Corrupt` error, and the walk goes on behind it.
     pub fn entries(&self, prefix: &[u8]) -> impl Iterator<Item = Result<Entry>> + use<> {
         let (own, from, to) = if prefix.is_empty() {
             (None, Vec::new(), None)
@@ -117,6 +118,15 @@ impl Tree {
             (self.get(prefix).transpose(), below(b'/'), Some(below(b'/' + 1)))
         };
         own.into_iter().chain(Range::new(self.clone(), from, to))
+    }
+
+    /// The entries from `first` to before `end`, likewise.
+    pub(crate) fn range(
+        &self,
+        first: &[u8],
+        end: Option<&[u8]>,
+    ) -> impl Iterator<Item = Result<Entry>> + use<> {
+        Range::new(self.clone(), first.to_vec(), end.map(<[u8]>::to_vec))
     }
 
     /// The leaf whose range holds `path`: the last one that begins at or before it, or the first one.
@@ -270,11 +280,8 @@ impl Iterator for Leaves {
     type Item = Result<LeafRef>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let next = self.advance().transpose();
-        if matches!(next, Some(Err(_))) {
-            self.stack.clear();
-        }
-        next
+        // What fails was taken off the stack: a walk goes on behind a page that can't be read.
+        self.advance().transpose()
     }
 }
 
@@ -312,7 +319,9 @@ impl Iterator for Range {
             match next {
                 None => self.done = true,
                 Some(Err(error)) => {
-                    self.done = true;
+                    self.leaf = None;
+                    // A forgotten version has nothing behind the first page either.
+                    self.done = error.kind() != ErrorKind::Corrupt;
                     return Some(Err(error));
                 }
                 Some(Ok(leaf)) => {
@@ -346,8 +355,11 @@ mod tests {
         }
         let tree = Tree::new(pages, TreeRoot { page: below, totals });
         let entries: Vec<_> = tree.entries(b"").take(1000).collect();
-        assert_eq!(entries.len(), 1);
-        assert!(entries[0].as_ref().is_err_and(|e| e.kind() == crate::ErrorKind::Corrupt));
+        // Each reference of the root once, and nothing below.
+        assert_eq!(entries.len(), 100);
+        let is_refused =
+            |entry: &Result<Entry>| entry.as_ref().is_err_and(|e| e.kind() == ErrorKind::Corrupt);
+        assert!(entries.iter().all(is_refused));
         assert!(tree.get(b"050").is_err());
     }
 }

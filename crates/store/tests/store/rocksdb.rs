@@ -426,3 +426,44 @@ fn a_reader_never_sees_a_head_without_its_records() {
         assert!(opened > 0);
     });
 }
+
+/// Found: a verification ended at the first block that could not be read.
+#[test]
+fn a_scan_goes_on_behind_blocks_that_can_not_be_read() {
+    let place = tempfile::tempdir().unwrap();
+    let store = RocksBackend::create(place.path(), &options()).unwrap();
+    for id in 1..=3000u64 {
+        put(&store, Space::Head, &id.to_be_bytes(), &noise(id, 90), Durability::Staged);
+    }
+    drop(store);
+    let table = with_ending(place.path(), ".sst").remove(0);
+    let mut bytes = fs::read(&table).unwrap();
+    for part in [1, 2] {
+        let at = bytes.len() * part / 3;
+        bytes[at] ^= 1;
+    }
+    fs::write(&table, bytes).unwrap();
+    let store = RocksBackend::open(place.path(), &options()).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    let (mut found, mut damaged) = (Vec::new(), 0);
+    for record in snapshot.scan(Space::Head, KeyRange::default()) {
+        match record {
+            Ok((key, value)) => {
+                let id = u64::from_be_bytes(key.try_into().unwrap());
+                assert_eq!(value, noise(id, 90));
+                found.push(id);
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Corrupt);
+                damaged += 1;
+            }
+        }
+    }
+    assert_eq!(damaged, 2);
+    assert!(found.is_sorted_by(|a, b| a < b));
+    assert_eq!((found.first(), found.last()), (Some(&1), Some(&3000)));
+    // Exactly what can't be read by itself is passed over.
+    for id in 1..=3000u64 {
+        assert_eq!(snapshot.get(Space::Head, &id.to_be_bytes()).is_ok(), found.contains(&id), "{id}");
+    }
+}

@@ -4,7 +4,7 @@ use ::rocksdb::{DB, DBRawIteratorWithThreadMode, ReadOptions};
 
 use super::{RocksBackend, options::placement};
 use crate::backend::{KeyRange, KeyValue, Snapshot};
-use crate::{Result, Space};
+use crate::{ErrorKind, Result, Space};
 
 pub(super) struct RocksSnapshot<'b> {
     backend: &'b RocksBackend,
@@ -22,7 +22,8 @@ impl<'b> RocksSnapshot<'b> {
         }
         let (family, prefix) = self.backend.family(space)?;
         let mut options = ReadOptions::default();
-        options.set_iterate_lower_bound([prefix.as_slice(), range.from].concat());
+        let from = [prefix.as_slice(), range.from].concat();
+        options.set_iterate_lower_bound(from.as_slice());
         if let Some(to) = range.to {
             options.set_iterate_upper_bound([prefix.as_slice(), to].concat());
         } else if let [byte] = prefix.as_slice() {
@@ -45,6 +46,7 @@ impl<'b> RocksSnapshot<'b> {
             cursor,
             prefix_bytes,
             descending: range.descending,
+            at: from,
             done: false,
         }))
     }
@@ -89,7 +91,59 @@ struct Scan<'a> {
     cursor: DBRawIteratorWithThreadMode<'a, DB>,
     prefix_bytes: usize,
     descending: bool,
+    /// The key given out last, as the database has it; at first the lower bound.
+    at: Vec<u8>,
     done: bool,
+}
+
+/// Keys tried one by one behind one that can't be read, before the steps grow.
+const SMALL_STEPS: u64 = 64;
+
+impl Scan<'_> {
+    /// Moves behind a block that the database can't read, to the next key that it can; false: there is none.
+    ///
+    /// The database does not say where a block ends. Keys are tried as numbers (the eight bytes after the space's): one
+    /// by one first, as ids ascend, then in steps that double, and the last step is halved until the first key behind
+    /// the damage is found.
+    fn pass_damage(&mut self) -> bool {
+        let (space, last) = self.at.split_at(self.prefix_bytes.min(self.at.len()));
+        let (space, number) = (space.to_vec(), number_of(last));
+        let key = |number: u64| [space.as_slice(), &number.to_be_bytes()].concat();
+        let (mut low, mut step) = (number, 1);
+        loop {
+            let Some(high) = low.checked_add(step) else {
+                return self.is_readable_from(&key(u64::MAX)) && self.cursor.valid();
+            };
+            if self.is_readable_from(&key(high)) {
+                return self.narrow(low, high, &key);
+            }
+            low = high;
+            if low - number >= SMALL_STEPS {
+                step = step.saturating_mul(2);
+            }
+        }
+    }
+
+    /// `low` can't be read and `high` can: puts the cursor on the first key behind the damage.
+    fn narrow(&mut self, mut low: u64, mut high: u64, key: &dyn Fn(u64) -> Vec<u8>) -> bool {
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if self.is_readable_from(&key(middle)) { high = middle } else { low = middle }
+        }
+        self.is_readable_from(&key(high)) && self.cursor.valid()
+    }
+
+    fn is_readable_from(&mut self, key: &[u8]) -> bool {
+        self.cursor.seek(key);
+        self.cursor.valid() || self.cursor.status().is_ok()
+    }
+}
+
+/// The first eight bytes of a key as a number.
+fn number_of(key: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.iter_mut().zip(key).for_each(|(byte, from)| *byte = *from);
+    u64::from_be_bytes(bytes)
 }
 
 impl Iterator for Scan<'_> {
@@ -104,10 +158,17 @@ impl Iterator for Scan<'_> {
             return Some(Err(closed));
         }
         let Some((key, value)) = self.cursor.item() else {
-            self.done = true;
-            let failed = self.cursor.status().err()?;
-            return Some(Err(self.backend.failure("scan", failed)));
+            let Err(failed) = self.cursor.status() else {
+                self.done = true;
+                return None;
+            };
+            let error = self.backend.failure("scan", failed);
+            let passes = error.kind() == ErrorKind::Corrupt && !self.descending;
+            self.done = !(passes && self.pass_damage());
+            return Some(Err(error));
         };
+        self.at.clear();
+        self.at.extend_from_slice(key);
         let item = (key.get(self.prefix_bytes..).unwrap_or_default().to_vec(), value.to_vec());
         if self.descending {
             self.cursor.prev();

@@ -1,0 +1,161 @@
+//! Fear: damage that takes more than it hit, and a repair that needs an expert. On RocksDB, with the command.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::bed::{Bed, noise};
+
+/// Three versions of a few files, the first of them large.
+fn bed() -> Bed {
+    let bed = Bed::new();
+    for version in 1..=3 {
+        bed.write("t/large", noise(1, 400_000));
+        bed.write("t/changing", noise(10 + version, 90_000));
+        bed.write("t/small", format!("version {version}"));
+        bed.ok(&["ingest", "t"]);
+    }
+    bed
+}
+
+fn files(bed: &Bed) -> Vec<PathBuf> {
+    let entries = fs::read_dir(bed.path("store/database")).unwrap();
+    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort_by_key(|path| std::cmp::Reverse(fs::metadata(path).unwrap().len()));
+    files
+}
+
+fn largest_table(bed: &Bed) -> PathBuf {
+    files(bed).into_iter().find(|path| path.extension().is_some_and(|end| end == "sst")).unwrap()
+}
+
+fn manifest(bed: &Bed) -> PathBuf {
+    let name = fs::read_to_string(bed.path("store/database/CURRENT")).unwrap();
+    bed.path("store/database").join(name.trim_end())
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 0x10;
+    fs::write(path, bytes).unwrap();
+}
+
+fn cut(path: &Path, bytes: usize) {
+    let all = fs::read(path).unwrap();
+    fs::write(path, &all[..all.len() - bytes]).unwrap();
+}
+
+fn assert_all_back(bed: &Bed) {
+    bed.ok(&["verify", "--deep"]);
+    for version in 1..=3 {
+        let at = version.to_string();
+        assert!(bed.ok(&["cat", "t/large", "--version", &at]).stdout == noise(1, 400_000));
+        assert!(bed.ok(&["cat", "t/changing", "--version", &at]).stdout == noise(10 + version, 90_000));
+        assert_eq!(bed.ok(&["cat", "t/small", "--version", &at]).text(), format!("version {version}"));
+    }
+}
+
+/// Found: RocksDB opened a database whose manifest had lost its end, and removed the tables it did not know.
+#[test]
+fn a_manifest_that_lost_its_end_is_refused_before_anything_is_lost_and_repaired() {
+    for bytes in [1, 40, 400] {
+        let bed = bed();
+        cut(&manifest(&bed), bytes);
+        let before = files(&bed);
+        assert!(bed.run(&["log"]).line(1).contains("MANIFEST"), "{bytes}");
+        assert!(bed.run(&["verify"]).line(1).contains("engrams repair"), "{bytes}");
+        assert_eq!(files(&bed), before, "nothing was removed");
+        let answer = bed.run(&["repair"]);
+        assert_eq!(answer.status, 0, "{answer:?}");
+        assert_all_back(&bed);
+        assert!(bed.path("store/damaged-1").is_dir());
+    }
+}
+
+#[test]
+fn a_missing_current_and_a_flipped_manifest_are_repaired_without_loss() {
+    for fault in 0..3 {
+        let bed = bed();
+        match fault {
+            0 => fs::remove_file(bed.path("store/database/CURRENT")).unwrap(),
+            1 => flip(&manifest(&bed), 30),
+            _ => fs::write(bed.path("store/COMMIT"), "nonsense").unwrap(),
+        }
+        assert_eq!(bed.run(&["log"]).status, 1, "{fault}");
+        let answer = bed.run(&["repair"]);
+        assert_eq!(answer.status, 0, "{fault}: {answer:?}");
+        assert_all_back(&bed);
+    }
+}
+
+#[test]
+fn what_a_damaged_table_took_is_named_and_comes_back_from_the_files() {
+    let bed = bed();
+    let table = largest_table(&bed);
+    flip(&table, fs::metadata(&table).unwrap().len() as usize / 3);
+    let verified = bed.run(&["verify"]);
+    assert_eq!(verified.status, 1);
+    assert!(verified.stderr.lines().count() > 2, "it reads on: {verified:?}");
+
+    let dry = bed.run(&["repair", "--dry-run", "--json"]);
+    assert_eq!(dry.status, 3, "{dry:?}");
+    assert!(!bed.path("store/damaged-1").exists());
+    let lost = dry.json()["lost_files"].as_array().unwrap().len();
+    assert!(lost > 0);
+
+    let answer = bed.run(&["repair", "--json"]);
+    assert_eq!((answer.status, answer.json()["lost_files"].as_array().unwrap().len()), (3, lost));
+    let listed = bed.ok(&["ls", "t"]);
+    assert_eq!(listed.text().lines().count(), 4, "what is lost stays listed: {listed:?}");
+    let mut refused = 0;
+    for path in ["t/large", "t/changing", "t/small"] {
+        let cat = bed.run(&["cat", path]);
+        if cat.status != 0 {
+            assert!(cat.line(1).contains("chunk"), "{cat:?}");
+            refused += 1;
+        }
+    }
+    assert!((1..3).contains(&refused), "{refused}");
+
+    // The newest files are there; older ones, which the user kept elsewhere, too.
+    for version in 1..=2 {
+        bed.write(&format!("old{version}/changing"), noise(10 + version, 90_000));
+        bed.write(&format!("old{version}/small"), format!("version {version}"));
+    }
+    let answer = bed.run(&["repair", "--from", "t", "--from", "old1", "--from", "old2"]);
+    assert_eq!(answer.status, 0, "{answer:?}");
+    assert_all_back(&bed);
+}
+
+#[test]
+fn a_lost_table_comes_back_from_a_copy_of_the_store() {
+    let bed = bed();
+    for table in files(&bed).into_iter().filter(|path| path.extension().is_some_and(|end| end == "sst")) {
+        let copy = bed.path("copy");
+        let copied = std::process::Command::new("cp").arg("-a").arg(bed.path("store")).arg(&copy).status();
+        assert!(copied.unwrap().success());
+        cut(&table, 100);
+        let answer = bed.run(&["repair", "--from-store", copy.to_str().unwrap()]);
+        let report = format!("{} {answer:?}", table.display());
+        if answer.status == 0 {
+            assert_all_back(&bed);
+        } else {
+            // With the table of versions all of them go, and are named.
+            assert!(answer.text().contains("lost: version 1"), "{report}");
+        }
+        fs::remove_dir_all(bed.path("store")).unwrap();
+        fs::rename(&copy, bed.path("store")).unwrap();
+    }
+}
+
+#[test]
+fn a_store_that_is_in_use_or_not_there_is_not_repaired() {
+    let bed = bed();
+    assert!(bed.ok(&["repair"]).text().contains("nothing is damaged"));
+    assert!(!bed.path("store/damaged-1").exists());
+    let absent = bed.run(&["-s", "absent", "repair"]);
+    assert!(absent.line(1).contains("no store"), "{absent:?}");
+    assert!(!bed.path("absent").exists());
+    let store = engrams::EngramStore::open(bed.path("store")).unwrap();
+    assert!(bed.run(&["repair"]).line(1).contains("in use"));
+    drop(store);
+}

@@ -1,0 +1,158 @@
+//! The indexes by name and for recall, computed anew from heads and chunks where they are damaged; and payloads that
+//! belong to no chunk.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::Repair;
+use crate::backend::KeyRange;
+use crate::error::unless_corrupt;
+use crate::format::{Head, Superblock, id_of_key, put_varint};
+use crate::id_set::IdSet;
+use crate::staging::ids_in;
+use crate::{Batch, Durability, Result, Space, lost, recall};
+
+/// Bytes of changes that are written at once.
+const BATCH_BYTES: usize = 1 << 20;
+
+impl Repair<'_, '_> {
+    pub(super) fn indexes(&mut self, lost: &IdSet) -> Result<()> {
+        let heads = self.names()?;
+        self.stale_names(&heads)?;
+        self.orphans(&heads)?;
+        self.recall(&heads, lost)
+    }
+
+    fn write(&self, batch: &mut Batch, at_least: usize) -> Result<()> {
+        if batch.is_empty() || batch.bytes() < at_least {
+            return Ok(());
+        }
+        self.store.backend.write(std::mem::take(batch), Durability::Staged)
+    }
+
+    /// Every chunk is found by its name; returns which chunks there are.
+    fn names(&mut self) -> Result<IdSet> {
+        let (mut heads, mut batch) = (IdSet::default(), Batch::new());
+        let store = Arc::clone(self.store);
+        let snapshot = store.backend.snapshot()?;
+        for record in snapshot.scan(Space::Head, KeyRange::default()) {
+            let Some((key, record)) = unless_corrupt(record)? else { continue };
+            let id = id_of_key(Space::Head, &key)?;
+            let Some(head) = unless_corrupt(Head::decode(id, &record, Superblock::MAX_CHUNK_BYTES))? else {
+                continue;
+            };
+            heads.insert(id);
+            let key = lost::key_of(&store.index_keys, &head);
+            let entry = unless_corrupt(store.backend.get(Space::Name, &key))?.flatten();
+            let mut ids = ids_in(entry.as_deref());
+            if !ids.contains(&id) {
+                self.report.found(format!("chunk {id}: the name index did not know it"));
+                ids.push(id);
+                ids.sort_unstable_by(|a, b| b.cmp(a));
+                // At once: the next chunk may have the same key.
+                batch.put(Space::Name, key, entry_of(&ids));
+                self.write(&mut batch, 0)?;
+                self.report.rebuilt += 1;
+            }
+        }
+        Ok(heads)
+    }
+
+    /// No name leads to a chunk that is not there or has another name.
+    fn stale_names(&mut self, heads: &IdSet) -> Result<()> {
+        let mut batch = Batch::new();
+        let store = Arc::clone(self.store);
+        let snapshot = store.backend.snapshot()?;
+        for record in snapshot.scan(Space::Name, KeyRange::default()) {
+            let Some((key, value)) = self.report.unless_damaged(record)? else { continue };
+            let ids = ids_in(Some(&value));
+            let mut good = Vec::new();
+            let distinct: BTreeSet<u64> = ids.iter().copied().collect();
+            for &id in distinct.iter().rev().filter(|&&id| heads.contains(id)) {
+                if lost::key_of(&store.index_keys, &*store.chunks.head(id)?)[..] == key[..] {
+                    good.push(id);
+                }
+            }
+            if good.len() != ids.len() {
+                self.report.rebuilt += 1;
+                if good.is_empty() {
+                    batch.delete(Space::Name, key);
+                } else {
+                    batch.put(Space::Name, key, entry_of(&good));
+                }
+                self.write(&mut batch, BATCH_BYTES)?;
+            }
+        }
+        self.write(&mut batch, 0)
+    }
+
+    /// Payloads without a head are of no use to anyone.
+    fn orphans(&mut self, heads: &IdSet) -> Result<()> {
+        let mut batch = Batch::new();
+        let store = Arc::clone(self.store);
+        let snapshot = store.backend.snapshot()?;
+        for record in snapshot.scan(Space::Payload, KeyRange::default()) {
+            let Some((key, _)) = unless_corrupt(record)? else { continue };
+            if !heads.contains(id_of_key(Space::Payload, &key)?) {
+                self.report.found(format!("a payload without a head: {}", key.escape_ascii()));
+                batch.delete(Space::Payload, key);
+                self.write(&mut batch, BATCH_BYTES)?;
+            }
+        }
+        self.write(&mut batch, 0)
+    }
+
+    /// Recall records can be read and name chunks that are there; where any damage was met, chunks that are in no record
+    /// are entered again.
+    fn recall(&mut self, heads: &IdSet, lost: &IdSet) -> Result<()> {
+        let (mut entered, mut stale, mut batch) = (IdSet::default(), false, Batch::new());
+        let store = Arc::clone(self.store);
+        let snapshot = store.backend.snapshot()?;
+        for record in snapshot.scan(Space::Recall, KeyRange::default()) {
+            let Some((key, value)) = self.report.unless_damaged(record)? else { continue };
+            match self.report.unless_damaged(recall::decode(&key, &value))? {
+                Some(entries) => entries.iter().for_each(|entry| {
+                    entered.insert(entry.chunk);
+                    stale |= !heads.contains(entry.chunk);
+                }),
+                None => drop(batch.delete(Space::Recall, key)),
+            }
+        }
+        drop(snapshot);
+        self.write(&mut batch, 0)?;
+        let is_damaged = !self.report.damage.is_empty();
+        if is_damaged {
+            for id in heads.iter().filter(|&id| !entered.contains(id) && !lost.contains(id)) {
+                self.enter(id, &mut batch)?;
+            }
+        }
+        if is_damaged || stale {
+            recall::rewrite(&*store.backend, |entry| {
+                heads.contains(entry.chunk) && !lost.contains(entry.chunk)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Enters a chunk under its features, unless whoever would find it finds its base.
+    fn enter(&mut self, id: u64, batch: &mut Batch) -> Result<()> {
+        let head = self.store.chunks.head(id)?;
+        if let Some(&base) = head.bases.last() {
+            let near = recall::rank(&self.store.chunks, &head.vector, std::iter::once(base))?;
+            if near.iter().any(recall::Candidate::is_twin) {
+                return Ok(());
+            }
+        }
+        let plain = self.store.chunks.plain(id)?;
+        let features = recall::smallest_features(&self.store.gear, &plain);
+        let entries = recall::enter(&*self.store.backend, batch, &features, id)?;
+        self.report.rebuilt += u64::from(!entries.is_empty());
+        self.write(batch, 0)
+    }
+}
+
+fn entry_of(ids: &[u64]) -> Vec<u8> {
+    let mut value = Vec::new();
+    ids.iter().for_each(|&id| put_varint(&mut value, id));
+    value
+}
