@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::{cat, damage, extract, forget, gc, ingest, log, ls, rm, stats, tag, verify};
+use crate::{cat, damage, extract, find, forget, gc, ingest, log, ls, rm, stats, tag, verify};
 
 /// Keeps every version of large, slowly changing files: what resembles something stored costs only the difference.
 #[derive(Debug, Parser)]
@@ -34,6 +34,8 @@ pub(crate) enum Verb {
     Cat(cat::Cat),
     /// Restore files and directories
     Extract(extract::Extract),
+    /// Find the stored files most like a file, a snippet or a stream
+    Find(find::Find),
     /// Make a new version without a path (older versions keep it)
     Rm(rm::Rm),
     /// Name a version, so that it is not forgotten; list the names
@@ -58,6 +60,7 @@ Getting started:
   engrams log                               which versions there are
   engrams ls data/reports                   what is in the newest
   engrams cat data/a.csv --version 1        a file as it was
+  engrams find b.csv                        which stored files are most like this one
   engrams extract data -o /tmp/restored     the newest version back, exactly
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 done except for what standard error names.

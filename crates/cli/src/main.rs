@@ -11,6 +11,7 @@ mod exclude;
 mod extract;
 mod failure;
 mod figures;
+mod find;
 mod forget;
 mod gc;
 mod ingest;
@@ -62,6 +63,7 @@ fn run(arguments: Arguments) -> Result<Ending, Failure> {
         Verb::Ls(verb) => ls::run(&session, &verb),
         Verb::Cat(verb) => cat::run(&session, &verb),
         Verb::Extract(verb) => extract::run(&session, &verb),
+        Verb::Find(verb) => find::run(&session, &verb),
         Verb::Rm(verb) => rm::run(&session, &verb),
         Verb::Tag(verb) => tag::run(&session, &verb),
         Verb::Forget(verb) => forget::run(&session, &verb),

@@ -6,12 +6,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use clap::Args;
-use engrams::{EngramStore, ErrorKind, Timestamp, Tree, Version, check_path};
+use engrams::{EngramStore, ErrorKind, OpenOptions, Timestamp, Tree, Version, check_path};
 use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::moment;
 use crate::path_text::readable;
+
+/// Bytes of which the search index has one feature, at density 1.
+const SEARCH_WINDOW: u32 = 2048;
 
 /// One run of the command.
 #[derive(Debug)]
@@ -46,9 +49,19 @@ impl Session {
         })
     }
 
-    /// Opens the store, which is made when it is missing.
-    pub(crate) fn open_or_create(&self) -> Result<EngramStore, Failure> {
-        Ok(EngramStore::open(&self.store)?)
+    /// Opens the store, which is made when it is missing, with this density of its search index; one that is there must
+    /// have it already, if it is given.
+    pub(crate) fn open_or_create(&self, density: Option<u32>) -> Result<EngramStore, Failure> {
+        let window = density.map(|density| SEARCH_WINDOW / density);
+        let mut options = OpenOptions::default();
+        options.superblock.search_window = window.unwrap_or(SEARCH_WINDOW);
+        let store = EngramStore::open_with(&self.store, &options, true)?;
+        let has = store.superblock().search_window;
+        if window.is_some_and(|window| window != has) {
+            let what = format!("the store was made with --search-density {}", SEARCH_WINDOW / has.max(1));
+            return Err(Failure::new(what, "leave the option out, or ingest into a new store"));
+        }
+        Ok(store)
     }
 
     /// Writes the report: as JSON, or as the text that `text` gives.

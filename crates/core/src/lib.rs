@@ -57,6 +57,7 @@ mod record;
 mod reversible;
 mod sampler;
 mod sequence;
+mod winnow;
 
 pub use bundle::{Bundler, bundle};
 pub use chunk::{ChunkParams, Chunking, Gear, Scanner};
@@ -75,6 +76,7 @@ pub use memory::{ItemMemory, Reach, Recalled, Search};
 pub use record::Record;
 pub use reversible::{ByteCorrection, Reversible};
 pub use sequence::{item_at, n_gram, n_grams, sequence};
+pub use winnow::{Located, locate_features, winnow};
 
 /// The examples of the page for users compile and hold.
 #[cfg(doctest)]

@@ -32,6 +32,7 @@
 
 mod decode;
 mod edit;
+mod find;
 mod ingest;
 mod transaction;
 #[cfg(unix)]
@@ -46,8 +47,9 @@ pub use engrams_store::tree::{Attributes, Content, FileNode, Node, Timestamp, ch
 pub use engrams_store::{
     CollectOptions, CollectProgress, CollectStep, Collected, Compression, Conflict, DependentFile,
     Dependents, EngramStore, Entry, Error, ErrorKind, Forget, ForgetPlan, Freeable, OpenOptions, Result,
-    Retention, Stats, Tag, Tree, VerifyOptions, VerifyProgress, VerifyReport, Version,
+    Retention, Stats, StoredName, Tag, Tree, VerifyOptions, VerifyProgress, VerifyReport, Version,
 };
+pub use find::{Find, Found, Match, MatchRange, Query, Search};
 pub use ingest::{
     IngestOptions, StreamingIngester, StreamingIngesterBuilder, StreamingProgress, StreamingResult,
 };

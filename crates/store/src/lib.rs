@@ -20,6 +20,7 @@ mod commit;
 pub mod conformance;
 mod dependents;
 mod error;
+mod feature_log;
 mod format;
 mod id_set;
 mod list;
@@ -30,6 +31,7 @@ mod pin;
 mod recall;
 mod reserve;
 mod retention;
+mod search;
 mod space;
 mod staging;
 mod statistics;
@@ -52,6 +54,9 @@ pub use pin::Reuse;
 pub use recall::RECALL_FEATURES;
 pub use reserve::Reserved;
 pub use retention::{Forget, ForgetPlan, Retention};
+pub use search::{
+    Occurrence, SearchView, SearchedContent, StoredName, search_key, search_keys, selected_keys,
+};
 pub use space::Space;
 pub use staging::{MOST_RECALLED, NewChunk, Staging};
 pub use statistics::Stats;

@@ -40,6 +40,7 @@ pub(crate) struct Inner {
     /// Held by what removes records, and by what must see none go.
     pub(crate) collecting: Mutex<()>,
     pub(crate) recall_bytes: usize,
+    pub(crate) search: crate::search::Cached,
 }
 
 /// How to open a store.
@@ -152,6 +153,8 @@ impl EngramStore {
         }
         let end = next_id(&*backend, Space::Head)?;
         let leftover_start = head.as_ref().map_or(1, |head| head.chunks_end);
+        // Entries may have outlived, in a crash, chunks that no version had.
+        let unused = crate::search::LOG.next_id(&*backend)?;
         let pins = Arc::new(Pins::default());
         load_forgotten(&*backend, &pins)?;
         let inner = Inner {
@@ -159,7 +162,7 @@ impl EngramStore {
             pages: Arc::new(PageStore::open(Arc::clone(&backend))?),
             ahead: Reserve::new(options.read_ahead_bytes),
             ids: Mutex::new(Ids {
-                next: end.max(leftover_start),
+                next: end.max(leftover_start).max(unused),
                 leftover_start,
                 leftover_end: end,
                 recall: None,
@@ -171,6 +174,7 @@ impl EngramStore {
             pins,
             collecting: Mutex::default(),
             recall_bytes: options.recall_bytes,
+            search: Mutex::default(),
         };
         Ok(Self(Arc::new(inner)))
     }
@@ -189,7 +193,7 @@ impl EngramStore {
             }
         }
         drop(snapshot);
-        let superblock = options.superblock;
+        let superblock = options.superblock.check()?;
         let mut batch = Batch::new();
         batch.expect(Space::Meta, Superblock::KEY, None);
         batch.put(Space::Meta, Superblock::KEY, superblock.encode());

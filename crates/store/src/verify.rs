@@ -10,7 +10,7 @@ use crate::staging::{ids_in, name_key};
 use crate::store::Inner;
 use crate::trace::{Traces, bytes_of};
 use crate::tree::{Entry, FileNode, Piece, Tree, difference};
-use crate::{EngramStore, Error, ErrorKind, RECALL_FEATURES, Result, Space, recall};
+use crate::{EngramStore, Error, ErrorKind, RECALL_FEATURES, Result, Space, feature_log, recall, search};
 
 /// How thoroughly to verify.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -75,6 +75,7 @@ impl EngramStore {
             snapshot: store.backend.snapshot()?,
             report: VerifyReport::default(),
             damaged: HashSet::new(),
+            lacking: HashSet::new(),
             progress: VerifyProgress { done: 0, total: newest.saturating_add(store.ids().next) },
             on_progress,
         };
@@ -88,12 +89,15 @@ impl EngramStore {
 /// What the recall index says: for each chunk the keys of its features.
 type Recalled = HashMap<u64, Vec<u32>>;
 
+/// An entry of the search index: a chunk and a key.
+type Searched = (u64, u32);
+
 /// The keys under which a chunk may be in the recall index.
 fn recall_keys(plain: &[u8]) -> Vec<u32> {
     let mut features = Vec::new();
     features_of(plain, &mut features);
     features.retain(|&f| is_recall(f));
-    recall::keys(&bottom_k(&features, RECALL_FEATURES))
+    feature_log::keys(&bottom_k(&features, RECALL_FEATURES))
 }
 
 struct Verification<'s> {
@@ -103,6 +107,8 @@ struct Verification<'s> {
     report: VerifyReport,
     /// Chunks that can't be decoded, by themselves or for a base.
     damaged: HashSet<u64>,
+    /// Chunks that a search may miss: no damage to those that a collection was about to remove.
+    lacking: HashSet<u64>,
     progress: VerifyProgress,
     on_progress: &'s mut dyn FnMut(VerifyProgress),
 }
@@ -123,6 +129,7 @@ impl Verification<'_> {
 
     fn chunks(&mut self) -> Result<()> {
         let mut recalled = self.recall_index()?;
+        let searched = self.search_index()?;
         let mut from = Vec::new();
         // Scanned in runs, so that the scan does not hold what the checks need.
         loop {
@@ -137,6 +144,12 @@ impl Verification<'_> {
                         self.damaged.insert(id);
                     })
                 });
+                if let (Ok(()), true) = (&checked, self.deep)
+                    && let Err(error) =
+                        id_of_key(Space::Head, &key).and_then(|id| self.searchable(id, &searched))
+                {
+                    self.found(error);
+                }
                 if let Err(error) = checked {
                     self.found(error);
                 }
@@ -207,7 +220,7 @@ impl Verification<'_> {
         let mut unreadable = Vec::new();
         for record in self.snapshot.scan(Space::Recall, KeyRange::default()) {
             let (key, value) = record?;
-            match recall::decode(&key, &value) {
+            match recall::LOG.decode(&key, &value) {
                 Ok(entries) if self.deep => {
                     entries.iter().for_each(|entry| recalled.entry(entry.chunk).or_default().push(entry.key));
                 }
@@ -217,6 +230,45 @@ impl Verification<'_> {
         }
         unreadable.into_iter().for_each(|error| self.found(error));
         Ok(recalled)
+    }
+
+    /// Reads the search index; if deep, returns all of it, by chunk: nine bytes for each KiB of new data, about.
+    fn search_index(&mut self) -> Result<Vec<Searched>> {
+        let (mut searched, mut unreadable) = (Vec::new(), Vec::new());
+        for record in self.snapshot.scan(Space::Search, KeyRange::default()) {
+            let (key, value) = record?;
+            match search::LOG.decode(&key, &value) {
+                Ok(entries) if self.deep => {
+                    searched.extend(entries.iter().map(|entry| (entry.chunk, entry.key)));
+                }
+                Ok(_) => {}
+                Err(error) => unreadable.push(error),
+            }
+        }
+        unreadable.into_iter().for_each(|error| self.found(error));
+        searched.sort_unstable();
+        Ok(searched)
+    }
+
+    /// A search finds the chunk by what winnowing selects in it, and by nothing that is not in it.
+    fn searchable(&mut self, id: u64, searched: &[Searched]) -> Result<()> {
+        let known = &searched[searched.partition_point(|entry| entry.0 < id)..];
+        let known = &known[..known.partition_point(|entry| entry.0 == id)];
+        let plain = self.store.chunks.plain(id)?;
+        let keys = search::all_keys(&plain);
+        if known.iter().any(|(_, key)| keys.binary_search(key).is_err()) {
+            return Err(Error::corrupt(format!("the search index has wrong entries of chunk {id}")));
+        }
+        let window = self.store.superblock.search_window;
+        let mut wanted = search::selected_keys(&plain, window);
+        for &base in &self.store.chunks.head(id)?.bases {
+            let found = search::selected_keys(&self.store.chunks.plain(base)?, window);
+            wanted.retain(|key| found.binary_search(key).is_err());
+        }
+        if wanted.iter().any(|key| known.binary_search(&(id, *key)).is_err()) {
+            self.lacking.insert(id);
+        }
+        Ok(())
     }
 
     fn versions(&mut self, store: &EngramStore, newest: u64) -> Result<()> {
@@ -330,6 +382,9 @@ impl Verification<'_> {
         each_piece(store, file, &mut |piece| {
             if self.damaged.contains(&piece.chunk) {
                 return Err(Error::corrupt(format!("chunk {} is damaged", piece.chunk)));
+            }
+            if self.lacking.remove(&piece.chunk) {
+                self.found(format!("the search index lacks entries of chunk {}", piece.chunk));
             }
             let head = self.store.chunks.head(piece.chunk)?;
             if u64::from(piece.start) + u64::from(piece.len) > u64::from(head.len) {

@@ -5,6 +5,7 @@ mod bed;
 mod cat;
 mod containment;
 mod damage;
+mod find;
 mod forget;
 mod history;
 mod json;

@@ -14,6 +14,7 @@ mod damage;
 mod determinism;
 mod edits;
 mod faults;
+mod find;
 mod forget;
 mod hashing;
 mod history;

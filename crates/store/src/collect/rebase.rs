@@ -16,7 +16,9 @@ use crate::codec::Encoder;
 use crate::format::{Coding, Head, Superblock, id_key, id_of_key};
 use crate::id_set::IdSet;
 use crate::staging::MOST_RECALLED;
-use crate::{Batch, Durability, Error, ErrorKind, RECALL_FEATURES, Result, Space, recall};
+use crate::{
+    Batch, Durability, Error, ErrorKind, RECALL_FEATURES, Result, Space, feature_log, recall, search,
+};
 
 /// Most chunks that a re-based chunk which is a base itself may need.
 const BASE_CLOSURE: usize = 3;
@@ -40,6 +42,8 @@ struct Recoded {
     payload: Vec<u8>,
     /// It is so like its base that whoever would find it finds the base.
     is_twin: bool,
+    /// Keys that the search index needs for it, now that its bases are others.
+    search: Vec<u32>,
 }
 
 impl Collection<'_> {
@@ -155,8 +159,10 @@ impl Collection<'_> {
             batch.put(Space::Payload, id_key(id), recoded.payload);
             let mut entries = Vec::new();
             if !recoded.is_twin {
-                entries = recall::enter(&*store.backend, &mut batch, &features, id)?;
+                let keys = feature_log::keys(&features);
+                entries = recall::LOG.enter(&*store.backend, &mut batch, &keys, id, true)?;
             }
+            search::LOG.enter(&*store.backend, &mut batch, &recoded.search, id, false)?;
             self.write(batch, id, recoded.head)?;
             ids.index(store)?.note(&entries);
             return Ok(());
@@ -225,6 +231,7 @@ impl Collection<'_> {
                 _ => {}
             }
         }
+        let plains: Vec<&[u8]> = bases.iter().map(|(_, plain)| &plain[..]).collect();
         let (coding, alone) = Encoder::new(options.compression)?.verbatim(plain)?;
         let recoded = |coding, bases: Vec<u64>, depth, payload: Vec<u8>, is_twin| {
             let head = Head {
@@ -235,7 +242,12 @@ impl Collection<'_> {
                 payload_check: Head::check_of(&payload),
                 ..old.clone()
             };
-            Recoded { head, payload, is_twin }
+            let leaned: Vec<&[u8]> = match head.bases[..] {
+                [] => Vec::new(),
+                _ => plains.clone(),
+            };
+            let window = self.store.superblock.search_window;
+            Recoded { head, payload, is_twin, search: search::search_keys(plain, &[], &leaned, window) }
         };
         let (Some((nearest, _)), Some(deepest)) = (bases.first(), bases.iter().map(|(c, _)| c.depth).max())
         else {
