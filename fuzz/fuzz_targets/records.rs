@@ -213,7 +213,7 @@ fn apply(edits: Vec<Edit>) -> (Vec<(Space, Vec<u8>, Option<Vec<u8>>)>, bool) {
                 let (space, key, _) = pick(record);
                 (space, key, Some(pick(from).2))
             }
-            Edit::Write { space, key, value } => (Space::ALL[usize::from(space) % 8], key, Some(value)),
+            Edit::Write { space, key, value } => (Space::ALL[usize::from(space) % Space::ALL.len()], key, Some(value)),
             Edit::Forge { record, at, by } => {
                 forged = true;
                 let (space, key, mut value) = pick(record);

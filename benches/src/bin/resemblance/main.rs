@@ -1,11 +1,13 @@
 //! How well a search by example finds files of which parts were changed, cut or joined, beside ssdeep and TLSH: what
 //! `cargo xtask resemblance` runs.
 //!
-//! `resemblance OUT.json SCRATCH QUERIES CHUNKS SSDEEP PYTHON ROOT...` (SSDEEP `-`: without peers) ingests files below the roots into a store in SCRATCH,
+//! `resemblance OUT.json SCRATCH QUERIES CHUNKS SSDEEP PYTHON HISTORY ROOT...` (SSDEEP `-`: without peers) ingests files below the roots into a store in SCRATCH,
 //! makes QUERIES queries of each kind from them (fixed seeds), asks all three, judges each answer by the bytes, and
-//! times a search among CHUNKS made-up chunks.
+//! times a search among CHUNKS made-up chunks. HISTORY is a list of directories, with
+//! commas between them: versions of one tree.
 
 mod corpus;
+mod history;
 mod judge;
 mod peers;
 mod queries;
@@ -35,6 +37,7 @@ struct Report {
     indexes: Vec<Index>,
     strangers: Vec<String>,
     ranking: ranking::Timing,
+    history: history::Cost,
 }
 
 /// One kind of query, and how often each tool found what it is from.
@@ -67,8 +70,8 @@ struct Index {
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [out, scratch, queries, chunks, ssdeep, python, roots @ ..] = &arguments[..] else {
-        return Err("usage: resemblance OUT.json SCRATCH QUERIES CHUNKS SSDEEP PYTHON ROOT...".into());
+    let [out, scratch, queries, chunks, ssdeep, python, versions, roots @ ..] = &arguments[..] else {
+        return Err("usage: resemblance OUT.json SCRATCH QUERIES CHUNKS SSDEEP PYTHON HISTORY ROOT...".into());
     };
     let scratch = PathBuf::from(scratch);
     let count: usize = queries.parse()?;
@@ -100,6 +103,9 @@ fn main() -> Outcome<()> {
     }
     let ranking = ranking::measure(&scratch.join("made-up"), chunks.parse()?)?;
     eprintln!("{}", serde_json::to_string(&ranking)?);
+    let versions: Vec<&str> = versions.split(',').collect();
+    let history = history::measure(&versions, &scratch)?;
+    eprintln!("{}", serde_json::to_string(&history)?);
     let report = Report {
         files: corpus.stored.len(),
         bytes: corpus.bytes(),
@@ -108,6 +114,7 @@ fn main() -> Outcome<()> {
         indexes,
         strangers,
         ranking,
+        history,
     };
     std::fs::write(out, serde_json::to_string_pretty(&report)?)?;
     Ok(())
