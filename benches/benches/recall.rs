@@ -45,7 +45,14 @@ fn fill(store: &EngramStore, chunks: u64) -> Result<()> {
             };
             let id = staging.assign(name);
             let features = features(chunk);
-            staging.put(NewChunk { id, head, payload: vec![0], plain: &[0], features: &features })?;
+            staging.put(NewChunk {
+                id,
+                head,
+                payload: vec![0],
+                plain: &[0],
+                features: &features,
+                search: &[],
+            })?;
         }
         staging.write()?;
     }

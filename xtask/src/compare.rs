@@ -4,7 +4,7 @@
 //! Figures are kept in `compare/results.json` in the target directory. A run replaces what it measured, so the page can
 //! be put together from several runs; each table says when and how its figures were taken.
 
-mod circumstances;
+pub(crate) mod circumstances;
 mod history;
 mod measure;
 mod page;

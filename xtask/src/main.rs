@@ -1,7 +1,7 @@
 //! `cargo xtask VERB`: set-up, checks and demonstration of the workspace, one file per verb.
 //!
 //! A verb may assume cargo and the standard library, nothing else; what more it needs it looks for first and
-//! installs or names. It never edits a source file; `compare` and `engrams` write their pages in
+//! installs or names. It never edits a source file; `compare`, `engrams` and `resemblance` write their pages in
 //! `docs`.
 #![forbid(unsafe_code)]
 
@@ -19,6 +19,7 @@ mod links;
 mod plot;
 mod prerequisites;
 mod process;
+mod resemblance;
 mod source;
 mod table;
 mod tally;
@@ -53,6 +54,9 @@ usage: cargo xtask VERB
                    --only: one of history, small, reads, incompressible, memory, growth; may be given again
                    --render: write the page from what was measured before
   engrams          how often estimates of engrams lie within their errors on real trees, in docs/resemblance.md
+  resemblance [--quick]
+                   how well `find` finds real files that were changed, cut or joined, beside ssdeep and TLSH, in
+                   docs/resemblance.md; --quick: a tenth of the queries, and the page stays as it is
   faults [--quick] [--only KIND] [--seed N]
                    break the real binary and its disk, thousands of times, and count: kill, power, full, media
                    --quick: a few of each, in under a minute
@@ -80,6 +84,7 @@ fn main() -> ExitCode {
         "compare" => Workspace::find().and_then(|workspace| compare::run(&workspace, rest)),
         "demo" => Workspace::find().and_then(|workspace| demo::run(&workspace, rest)),
         "engrams" => Workspace::find().and_then(|workspace| estimates::run(&workspace)),
+        "resemblance" => Workspace::find().and_then(|workspace| resemblance::run(&workspace, rest)),
         "faults" => Workspace::find().and_then(|workspace| faults::run(&workspace, rest)),
         other => {
             eprintln!("error: no verb {other:?}\n\n{USAGE}");

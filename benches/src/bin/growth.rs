@@ -96,7 +96,7 @@ fn fill(path: &Path, from: u64, to: u64) -> Result<(), Box<dyn Error>> {
             if given != id {
                 return Err(format!("chunk {id} was numbered {given}").into());
             }
-            staging.put(NewChunk { id, head, payload, plain: &[0], features: &features(id) })?;
+            staging.put(NewChunk { id, head, payload, plain: &[0], features: &features(id), search: &[] })?;
         }
         staging.write()?;
     }

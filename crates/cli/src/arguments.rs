@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    backup, cat, damage, diff, drift, engram, extract, forget, gc, ingest, keygen, log, ls, map, rekey,
+    backup, cat, damage, diff, drift, engram, extract, find, forget, gc, ingest, keygen, log, ls, map, rekey,
     repair, rm, similarity, stats, tag, verify,
 };
 
@@ -41,6 +41,8 @@ pub(crate) enum Verb {
     Cat(cat::Cat),
     /// Restore files and directories
     Extract(extract::Extract),
+    /// Find the stored files most like a file, a snippet or a stream
+    Find(find::Find),
     /// Make a new version without a path (older versions keep it)
     Rm(rm::Rm),
     /// Name a version, so that it is not forgotten; list the names
@@ -83,6 +85,7 @@ Getting started:
   engrams log                               which versions there are
   engrams ls data/reports                   what is in the newest
   engrams cat data/a.csv --version 1        a file as it was
+  engrams find b.csv                        which stored files are most like this one
   engrams extract data -o /tmp/restored     the newest version back, exactly
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 done except for what standard error names.

@@ -17,18 +17,24 @@ const NEW_PASSPHRASE: &str = "ENGRAMS_NEW_PASSPHRASE";
 pub(crate) enum Access {
     Read,
     Write,
-    /// One that is not there is made; `encrypt` demands an encrypted one.
+    /// One that is not there is made, with this search window; `encrypt` demands an encrypted one.
     Create {
         encrypt: bool,
+        window: u32,
     },
 }
 
 /// Opens the store with its key.
 pub(crate) fn open(store: &Path, key_file: Option<&PathBuf>, access: Access) -> Result<EngramStore, Failure> {
     let read_only = access == Access::Read;
-    let create = matches!(access, Access::Create { .. });
-    let encrypt = access == Access::Create { encrypt: true };
-    let options = OpenOptions { key: given(key_file)?, read_only, ..OpenOptions::default() };
+    let mut options = OpenOptions { key: given(key_file)?, read_only, ..OpenOptions::default() };
+    let (create, encrypt) = match access {
+        Access::Create { encrypt, window } => {
+            options.superblock.search_window = window;
+            (true, encrypt)
+        }
+        _ => (false, false),
+    };
     let keyed = options.key.is_some();
     let has_key = match EngramStore::open_with(store, &options, create && (keyed || !encrypt)) {
         Ok(_) if encrypt && !keyed => {

@@ -15,6 +15,7 @@ mod exclude;
 mod extract;
 mod failure;
 mod figures;
+mod find;
 mod forget;
 mod gc;
 mod ingest;
@@ -74,6 +75,7 @@ fn run(arguments: Arguments) -> Result<Ending, Failure> {
         Verb::Ls(verb) => ls::run(named()?, &verb),
         Verb::Cat(verb) => cat::run(named()?, &verb),
         Verb::Extract(verb) => extract::run(named()?, &verb),
+        Verb::Find(verb) => find::run(named()?, &verb),
         Verb::Rm(verb) => rm::run(named()?, &verb),
         Verb::Tag(verb) => tag::run(named()?, &verb),
         Verb::Forget(verb) => forget::run(named()?, &verb),

@@ -14,6 +14,9 @@ use crate::key::{self, Access};
 use crate::moment;
 use crate::path_text::readable;
 
+/// Bytes of which the search index has one feature, at density 1.
+const SEARCH_WINDOW: u32 = 2048;
+
 /// One run of the command.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -45,9 +48,17 @@ impl Session {
         self.opened(Access::Read)
     }
 
-    /// Opens the store, which is made when it is missing: an encrypted one if there is a key, or `encrypt` demands it.
-    pub(crate) fn open_or_create(&self, encrypt: bool) -> Result<EngramStore, Failure> {
-        self.opened(Access::Create { encrypt })
+    /// Opens the store, which is made when it is missing: an encrypted one if there is a key, or `encrypt` demands it; with
+    /// this density of its search index. One that is there must have it already, if it is given.
+    pub(crate) fn open_or_create(&self, encrypt: bool, density: Option<u32>) -> Result<EngramStore, Failure> {
+        let window = density.map(|density| SEARCH_WINDOW / density);
+        let store = self.opened(Access::Create { encrypt, window: window.unwrap_or(SEARCH_WINDOW) })?;
+        let has = store.superblock().search_window;
+        if window.is_some_and(|window| window != has) {
+            let what = format!("the store was made with --search-density {}", SEARCH_WINDOW / has.max(1));
+            return Err(Failure::new(what, "leave the option out, or ingest into a new store"));
+        }
+        Ok(store)
     }
 
     fn opened(&self, access: Access) -> Result<EngramStore, Failure> {

@@ -11,7 +11,8 @@ use crate::{Ending, figures};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 In JSON: logical_bytes are the newest version's, ingested_bytes those of all versions together, unique_bytes what \
-is left of them when identical chunks count once, stored_bytes all that is on disk.")]
+is left of them when identical chunks count once, stored_bytes all that is on disk, search_bytes what \
+of that the search index takes before the database compresses it.")]
 pub(crate) struct Stats {}
 
 #[derive(Serialize)]
@@ -22,6 +23,7 @@ struct Report {
     ingested_bytes: u64,
     unique_bytes: u64,
     stored_bytes: u64,
+    search_bytes: u64,
     chunks: u64,
     recalled_chunks: u64,
     verbatim_chunks: u64,
@@ -44,6 +46,7 @@ impl Report {
             ingested_bytes: found.ingested_bytes,
             unique_bytes: found.unique_bytes,
             stored_bytes: found.stored_bytes,
+            search_bytes: found.search_bytes,
             chunks: found.chunks,
             recalled_chunks: found.recalled_chunks,
             verbatim_chunks: found.verbatim_chunks,
@@ -62,6 +65,7 @@ fn text(found: &Figures) -> String {
         ("bytes of all versions", &bytes(found.ingested_bytes)),
         ("  without identical chunks", &bytes(found.unique_bytes)),
         ("on disk, all counted", &bytes(found.stored_bytes)),
+        ("  of that for search, about", &bytes(found.search_bytes)),
         ("how many times smaller", &ratio(found.ingested_bytes, found.stored_bytes)),
         ("chunks", &grouped(found.chunks)),
         ("  recalled and corrected", &grouped(found.recalled_chunks)),

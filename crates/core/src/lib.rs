@@ -62,6 +62,7 @@ mod sampler;
 mod sequence;
 mod sketch;
 mod varint;
+mod winnow;
 
 pub use bundle::{Bundler, bundle};
 pub use chunk::{ChunkParams, Chunking, Gear, Scanner};
@@ -83,6 +84,7 @@ pub use reversible::{ByteCorrection, Reversible};
 pub use sample::Sample;
 pub use sequence::{item_at, n_gram, n_grams, sequence};
 pub use sketch::{Sketch, Sketcher};
+pub use winnow::{Located, locate_features, winnow};
 
 /// The examples of the page for users compile and hold.
 #[cfg(doctest)]

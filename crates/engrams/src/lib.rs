@@ -33,6 +33,7 @@
 mod compare;
 mod decode;
 mod edit;
+mod find;
 mod ingest;
 mod item_memory;
 mod transaction;
@@ -52,9 +53,10 @@ pub use engrams_store::tree::{Attributes, Content, FileNode, Node, Timestamp, ch
 pub use engrams_store::{
     CollectOptions, CollectProgress, CollectStep, Collected, Compression, Conflict, DependentFile,
     Dependents, EngramStore, Entry, Error, ErrorKind, Forget, ForgetPlan, Freeable, OpenOptions,
-    PassphraseCost, RepairOptions, RepairProgress, RepairReport, Result, Retention, Stats, StoreKey, Tag,
-    Tree, VerifyOptions, VerifyProgress, VerifyReport, Version,
+    PassphraseCost, RepairOptions, RepairProgress, RepairReport, Result, Retention, Stats, StoreKey,
+    StoredName, Tag, Tree, VerifyOptions, VerifyProgress, VerifyReport, Version,
 };
+pub use find::{Find, Found, Match, MatchRange, Query, Search};
 pub use ingest::{
     IngestOptions, StreamingIngester, StreamingIngesterBuilder, StreamingProgress, StreamingResult,
 };

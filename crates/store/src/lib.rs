@@ -22,6 +22,7 @@ pub mod conformance;
 mod dependents;
 mod encryption;
 mod error;
+mod feature_log;
 mod format;
 mod id_set;
 mod index_keys;
@@ -37,6 +38,7 @@ mod repair;
 mod reserve;
 mod retention;
 mod retry;
+mod search;
 mod space;
 mod staging;
 mod statistics;
@@ -64,6 +66,9 @@ pub use recall::{Candidate, RECALL_FEATURES};
 pub use repair::{OnLost, RepairOptions, RepairProgress, RepairReport};
 pub use reserve::Reserved;
 pub use retention::{Forget, ForgetPlan, Retention};
+pub use search::{
+    Occurrence, SearchView, SearchedContent, StoredName, search_key, search_keys, selected_keys,
+};
 pub use space::Space;
 pub use staging::{MOST_RECALLED, NewChunk, Staging};
 pub use statistics::Stats;

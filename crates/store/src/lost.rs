@@ -17,7 +17,7 @@ use crate::index_keys::IndexKeys;
 use crate::staging::ids_in;
 use crate::store::Inner;
 use crate::tree::{Entry, Piece, difference};
-use crate::{Backend, Batch, Durability, EngramStore, Result, Space};
+use crate::{Backend, Batch, Durability, EngramStore, Result, Space, search};
 
 /// Key of their record in [`Space::Meta`].
 pub(crate) const KEY: &[u8] = b"lost";
@@ -185,6 +185,9 @@ pub(crate) fn mend(store: &Inner, id: u64, name: &[u8; 32], plain: &[u8]) -> Res
     }
     batch.put(Space::Head, id_key(id), head.encode(id));
     batch.put(Space::Payload, id_key(id), payload);
+    // It was found through its bases, and has none now.
+    let keys = search::search_keys(plain, &[], &[], store.superblock.search_window);
+    search::LOG.enter(&*store.backend, &mut batch, &keys, id, false)?;
     store.backend.write(batch, Durability::Staged)?;
     store.chunks.replace_head(id, Arc::new(head));
     Ok(())

@@ -18,13 +18,15 @@ pub enum Space {
     Name = b'n',
     /// Features of chunks (recall), by ascending id of a record's first chunk. An index: can be rebuilt.
     Recall = b'r',
+    /// Features of chunks (search), by ascending id of a record's first chunk. An index: can be rebuilt.
+    Search = b'f',
     /// What the file system said of a file when it was last read. A cache: can be dropped.
     Seen = b's',
 }
 
 impl Space {
     /// Every space.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Meta,
         Self::Version,
         Self::Page,
@@ -32,6 +34,7 @@ impl Space {
         Self::Payload,
         Self::Name,
         Self::Recall,
+        Self::Search,
         Self::Seen,
     ];
 }

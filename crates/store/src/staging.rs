@@ -6,11 +6,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard};
 
+use crate::feature_log::{self, Entry};
 use crate::format::{Head, id_key, put_varint};
 use crate::pin::Reuse;
-use crate::recall::{Entry, RECALL_FEATURES, RecallIndex};
+use crate::recall::{RECALL_FEATURES, RecallIndex};
 use crate::store::Inner;
-use crate::{Batch, Durability, Error, Reader, Result, Space, lost, recall, unless_corrupt};
+use crate::{Batch, Durability, Error, Reader, Result, Space, lost, recall, search, unless_corrupt};
 
 /// Chunks recalled for one. More share too little to be a base, and each costs the reading of a head.
 pub const MOST_RECALLED: usize = 16;
@@ -44,6 +45,7 @@ pub struct Staging<'s> {
     batch: Batch,
     names: HashMap<[u8; 32], u64>,
     entries: Vec<Entry>,
+    searched: Vec<Entry>,
     /// For the caches, once they are written.
     staged: Vec<(u64, Head, &'s [u8])>,
 }
@@ -60,6 +62,8 @@ pub struct NewChunk<'p, 'f> {
     pub plain: &'p [u8],
     /// Features under which later chunks can recall it.
     pub features: &'f [u64],
+    /// Keys under which a search finds it, from [`search_keys`](crate::search_keys).
+    pub search: &'f [u32],
 }
 
 impl<'s> Staging<'s> {
@@ -71,6 +75,7 @@ impl<'s> Staging<'s> {
             batch: Batch::new(),
             names: HashMap::new(),
             entries: Vec::new(),
+            searched: Vec::new(),
             staged: Vec::new(),
         }
     }
@@ -178,7 +183,7 @@ impl<'s> Staging<'s> {
     /// # Errors
     /// `Io` or `Unavailable`.
     pub fn put(&mut self, chunk: NewChunk<'s, '_>) -> Result<()> {
-        let NewChunk { id, head, payload, plain, features } = chunk;
+        let NewChunk { id, head, payload, plain, features, search } = chunk;
         let name = self.store.index_keys.name(&head.name);
         let mut ids = ids_in(self.store.backend.get(Space::Name, &name)?.as_deref());
         ids.retain(|&old| old != id);
@@ -188,7 +193,8 @@ impl<'s> Staging<'s> {
         self.batch.put(Space::Name, name, value);
         self.batch.put(Space::Head, id_key(id), head.encode(id));
         self.batch.put(Space::Payload, id_key(id), payload);
-        let keys = recall::keys(features).into_iter().take(RECALL_FEATURES);
+        self.searched.extend(search.iter().map(|&key| Entry { chunk: id, key }));
+        let keys = feature_log::keys(features).into_iter().take(RECALL_FEATURES);
         self.entries.extend(keys.map(|key| Entry { chunk: id, key }));
         self.staged.push((id, head, plain));
         Ok(())
@@ -200,9 +206,13 @@ impl<'s> Staging<'s> {
     /// `Io` or `Unavailable`; nothing of this staging is then stored.
     pub fn write(mut self) -> Result<()> {
         let mut entries = std::mem::take(&mut self.entries);
-        entries.sort_unstable_by_key(|entry| (entry.chunk, entry.key));
-        if let Some((key, record)) = recall::encode(&entries) {
-            self.batch.put(Space::Recall, key, record);
+        entries.sort_unstable();
+        self.searched.sort_unstable();
+        self.searched.dedup();
+        for (log, entries) in [(recall::LOG, &entries), (search::LOG, &self.searched)] {
+            if let Some((key, record)) = log.encode(entries) {
+                self.batch.put(log.space, key, record);
+            }
         }
         let Some((first, ..)) = self.staged.first() else { return Ok(()) };
         // Another handle on the same backend may have taken these ids: nothing of its may be overwritten.

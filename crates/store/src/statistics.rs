@@ -19,6 +19,8 @@ pub struct Stats {
     pub unique_bytes: u64,
     /// Bytes on the medium, everything counted.
     pub stored_bytes: u64,
+    /// Of these, what the search index takes, before the database compresses it.
+    pub search_bytes: u64,
     /// Chunks stored.
     pub chunks: u64,
     /// Of these, kept as corrections of recalled chunks.
@@ -57,6 +59,10 @@ impl EngramStore {
             stats.recalled_chunks += u64::from(head.depth > 0);
             stats.max_chain = stats.max_chain.max(u64::from(head.depth));
             chain += u64::from(head.depth);
+        }
+        for record in snapshot.scan(Space::Search, KeyRange::default()) {
+            let (key, value) = record?;
+            stats.search_bytes += (key.len() + value.len()) as u64;
         }
         stats.verbatim_chunks = stats.chunks - stats.recalled_chunks;
         stats.mean_chain = if stats.chunks == 0 { 0.0 } else { chain as f64 / stats.chunks as f64 };

@@ -49,6 +49,7 @@ pub(crate) struct Inner {
     pub(crate) collecting: Mutex<()>,
     pub(crate) recall_bytes: usize,
     pub(crate) read_only: bool,
+    pub(crate) search: crate::search::Cached,
 }
 
 /// How to open a store.
@@ -182,6 +183,8 @@ impl EngramStore {
         }
         let end = next_id(&*backend, Space::Head)?;
         let leftover_start = head.as_ref().map_or(1, |head| head.chunks_end);
+        // Entries may have outlived, in a crash, chunks that no version had.
+        let unused = crate::search::LOG.next_id(&*backend)?;
         let pins = Arc::new(Pins::default());
         load_forgotten(&*backend, &pins)?;
         let lost = Lost::load(&*backend)?;
@@ -191,7 +194,7 @@ impl EngramStore {
             pages: Arc::new(PageStore::open(Arc::clone(&backend))?),
             ahead: Reserve::new(options.read_ahead_bytes),
             ids: Mutex::new(Ids {
-                next: end.max(leftover_start),
+                next: end.max(leftover_start).max(unused),
                 leftover_start,
                 leftover_end: end,
                 recall: None,
@@ -207,13 +210,14 @@ impl EngramStore {
             collecting: Mutex::default(),
             recall_bytes: options.recall_bytes,
             read_only: options.read_only,
+            search: Mutex::default(),
         };
         Ok(Self(Arc::new(inner)))
     }
 
     fn make(backend: &dyn Backend, options: &OpenOptions, mark: Option<&CommitMark>) -> Result<Superblock> {
         refuse_remains(backend, mark)?;
-        let superblock = options.superblock;
+        let superblock = options.superblock.check()?;
         let mut batch = Batch::new();
         batch.expect(Space::Meta, Superblock::KEY, None);
         batch.put(Space::Meta, Superblock::KEY, superblock.encode());

@@ -15,7 +15,7 @@ use crate::store::Inner;
 use crate::sums::SumChanges;
 use crate::trace::{Traces, bytes_of};
 use crate::tree::{Entry, FileNode, Piece, Tree, difference_past};
-use crate::{EngramStore, Error, ErrorKind, Result, Space, recall};
+use crate::{EngramStore, Error, ErrorKind, Result, Space, feature_log, recall, search};
 
 /// How thoroughly to verify.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -82,6 +82,7 @@ impl EngramStore {
             report: VerifyReport::default(),
             damaged: HashSet::new(),
             lost: store.lost.ids(),
+            lacking: HashSet::new(),
             progress: VerifyProgress { done: 0, total: newest.saturating_add(store.ids().next) },
             on_progress,
         };
@@ -95,9 +96,12 @@ impl EngramStore {
 /// What the recall index says: for each chunk the keys of its features.
 type Recalled = HashMap<u64, Vec<u32>>;
 
+/// An entry of the search index: a chunk and a key.
+type Searched = (u64, u32);
+
 /// The keys under which a chunk may be in the recall index.
 fn recall_keys(gear: &Gear, plain: &[u8]) -> Vec<u32> {
-    recall::keys(&recall::smallest_features(gear, plain))
+    feature_log::keys(&recall::smallest_features(gear, plain))
 }
 
 /// What is stored of the version before, if it is known: later versions are checked against it.
@@ -116,6 +120,8 @@ struct Verification<'s> {
     damaged: HashSet<u64>,
     /// Chunks that a repair found lost.
     lost: IdSet,
+    /// Chunks that a search may miss: no damage to those that a collection was about to remove.
+    lacking: HashSet<u64>,
     progress: VerifyProgress,
     on_progress: &'s mut dyn FnMut(VerifyProgress),
 }
@@ -148,6 +154,7 @@ impl Verification<'_> {
 
     fn chunks(&mut self) -> Result<()> {
         let mut recalled = self.recall_index()?;
+        let searched = self.search_index()?;
         let mut from = Vec::new();
         let mut unread = 0;
         // Scanned in runs, so that the scan does not hold what the checks need.
@@ -167,7 +174,12 @@ impl Verification<'_> {
                         self.damaged.insert(id);
                     })
                 });
-                self.unless_damaged(checked)?;
+                let checked = self.unless_damaged(checked)?;
+                if self.deep && checked.is_some() {
+                    let searchable =
+                        id_of_key(Space::Head, &key).and_then(|id| self.searchable(id, &searched));
+                    self.unless_damaged(searchable)?;
+                }
                 self.step();
             }
             let Some(next) = next else { break };
@@ -256,7 +268,7 @@ impl Verification<'_> {
         let mut recalled = Recalled::new();
         let mut unreadable = Vec::new();
         for record in self.snapshot.scan(Space::Recall, KeyRange::default()) {
-            match record.and_then(|(key, value)| recall::decode(&key, &value)) {
+            match record.and_then(|(key, value)| recall::LOG.decode(&key, &value)) {
                 Ok(entries) if self.deep => {
                     entries.iter().for_each(|entry| recalled.entry(entry.chunk).or_default().push(entry.key));
                 }
@@ -266,6 +278,44 @@ impl Verification<'_> {
         }
         unreadable.into_iter().try_for_each(|error| self.unless_damaged::<()>(Err(error)).map(drop))?;
         Ok(recalled)
+    }
+
+    /// Reads the search index; if deep, returns all of it, by chunk: nine bytes for each KiB of new data, about.
+    fn search_index(&mut self) -> Result<Vec<Searched>> {
+        let (mut searched, mut unreadable) = (Vec::new(), Vec::new());
+        for record in self.snapshot.scan(Space::Search, KeyRange::default()) {
+            match record.and_then(|(key, value)| search::LOG.decode(&key, &value)) {
+                Ok(entries) if self.deep => {
+                    searched.extend(entries.iter().map(|entry| (entry.chunk, entry.key)));
+                }
+                Ok(_) => {}
+                Err(error) => unreadable.push(error),
+            }
+        }
+        unreadable.into_iter().try_for_each(|error| self.unless_damaged::<()>(Err(error)).map(drop))?;
+        searched.sort_unstable();
+        Ok(searched)
+    }
+
+    /// A search finds the chunk by what winnowing selects in it, and by nothing that is not in it.
+    fn searchable(&mut self, id: u64, searched: &[Searched]) -> Result<()> {
+        let known = &searched[searched.partition_point(|entry| entry.0 < id)..];
+        let known = &known[..known.partition_point(|entry| entry.0 == id)];
+        let plain = self.store.chunks.plain(id)?;
+        let keys = search::all_keys(&plain);
+        if known.iter().any(|(_, key)| keys.binary_search(key).is_err()) {
+            return Err(Error::corrupt(format!("the search index has wrong entries of chunk {id}")));
+        }
+        let window = self.store.superblock.search_window;
+        let mut wanted = search::selected_keys(&plain, window);
+        for &base in &self.store.chunks.head(id)?.bases {
+            let found = search::selected_keys(&self.store.chunks.plain(base)?, window);
+            wanted.retain(|key| found.binary_search(key).is_err());
+        }
+        if wanted.iter().any(|key| known.binary_search(&(id, *key)).is_err()) {
+            self.lacking.insert(id);
+        }
+        Ok(())
     }
 
     fn versions(&mut self, store: &EngramStore, newest: u64) -> Result<()> {
@@ -445,6 +495,9 @@ impl Verification<'_> {
         each_piece(store, file, &mut |piece| {
             if self.damaged.contains(&piece.chunk) {
                 return Err(Error::corrupt(format!("chunk {} is damaged", piece.chunk)));
+            }
+            if self.lacking.remove(&piece.chunk) {
+                self.found(format!("the search index lacks entries of chunk {}", piece.chunk));
             }
             let head = self.store.chunks.head(piece.chunk)?;
             if u64::from(piece.start) + u64::from(piece.len) > u64::from(head.len) {

@@ -61,6 +61,7 @@ fn forgotten_versions_are_gone_and_the_disk_gets_their_space_back() {
             "rebased",
             "recall_entries",
             "record_bytes",
+            "search_entries",
             "seen_entries",
             "versions",
         ]

@@ -96,6 +96,7 @@ fn log_stats_verify_rm_and_extract_report() {
             "max_chain",
             "mean_chain",
             "recalled_chunks",
+            "search_bytes",
             "stored_bytes",
             "unique_bytes",
             "verbatim_chunks",

@@ -8,6 +8,7 @@ mod containment;
 mod damage;
 mod encryption;
 mod engrams;
+mod find;
 mod forget;
 mod history;
 mod json;

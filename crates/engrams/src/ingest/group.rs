@@ -3,6 +3,7 @@
 //! Recall for a chunk sees what was decided in earlier groups and nothing of its own, so that recall can go in order
 //! while corrections go in parallel, with the same outcome on any number of threads.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use engrams_store::{Entry, tree::Attributes};
@@ -25,8 +26,8 @@ pub(crate) struct Group {
 /// One chunk of a group.
 #[derive(Debug, Clone)]
 pub(crate) struct RawChunk {
-    pub(crate) bytes: std::ops::Range<usize>,
-    pub(crate) features: std::ops::Range<usize>,
+    pub(crate) bytes: Range<usize>,
+    pub(crate) features: Range<usize>,
 }
 
 /// What happens at a place of the stream.
@@ -65,6 +66,22 @@ impl Group {
 
     pub(crate) fn bytes_of(&self, chunk: &RawChunk) -> &[u8] {
         &self.data[chunk.bytes.clone()]
+    }
+
+    /// The parts of a chunk that belong to one file each, as places in the chunk.
+    pub(crate) fn files_in(&self, chunk: &RawChunk) -> Vec<Range<usize>> {
+        let Range { start, end } = chunk.bytes;
+        let from = self.events.partition_point(|(at, _)| *at <= start);
+        let inside = self.events[from..].iter().map(|(at, _)| *at).take_while(|&at| at < end);
+        let mut files = Vec::new();
+        let mut before = start;
+        for at in inside.chain([end]).filter(|&at| at > start) {
+            if at > before {
+                files.push(before - start..at - start);
+            }
+            before = at;
+        }
+        files
     }
 
     pub(crate) fn features_of(&self, chunk: &RawChunk) -> &[u64] {

@@ -6,7 +6,7 @@ use engrams_core::{CorrectionPolicy, Dimension, Gear, bottom_k, encode, is_recal
 use engrams_store::tree::{Node, Piece};
 use engrams_store::{
     Candidate, Draft, EngramStore, Entry, Error, ErrorKind, Head, NewChunk, Plain, RECALL_FEATURES, Result,
-    STORED_VECTOR_BYTES, Staging, Trace, Traces, Version, is_noise, unless_corrupt,
+    STORED_VECTOR_BYTES, Staging, Trace, Traces, Version, is_noise, search_keys, unless_corrupt,
 };
 use rayon::prelude::*;
 
@@ -68,6 +68,18 @@ enum Source {
     /// In the group, at this place: it is not stored yet.
     Group(usize),
     Stored(Plain),
+}
+
+impl Plan {
+    /// The bytes of a chunk that may be a base of this one.
+    fn bytes_of<'a>(&'a self, group: &'a Group, base: u64) -> Option<&'a [u8]> {
+        let chosen = self.choices.iter().flatten().find(|chosen| chosen.id == base);
+        let kin = || match &self.kin.iter().find(|(kin, _)| kin.id == base)?.1 {
+            Source::Group(at) => Some(group.bytes_of(&group.chunks[*at])),
+            Source::Stored(plain) => Some(&plain[..]),
+        };
+        chosen.map(|chosen| &chosen.plain[..]).or_else(kin)
+    }
 }
 
 impl Worker {
@@ -187,7 +199,8 @@ impl Worker {
         let ranked = self.rank(&ids, &novel, &sketches, recalled)?;
         let plans = self.plan(&ids, &novel, &sketches, ranked)?;
         let coded = self.correct(group, &plans)?;
-        for ((plan, sketch), coded) in plans.iter().zip(&sketches).zip(coded) {
+        let search = self.search_keys(group, &plans, &coded)?;
+        for (((plan, sketch), coded), search) in plans.iter().zip(&sketches).zip(coded).zip(&search) {
             let at = plan.at;
             let plain = group.bytes_of(&group.chunks[at]);
             let depth = staging.depth_above(coded.correction.bases())?;
@@ -205,7 +218,7 @@ impl Worker {
             // Whoever would find a twin finds its base: its own entries would only push older ones out.
             let features = if plan.is_twin && depth > 0 { &[][..] } else { &sketch.features };
             self.chooser.keep(ids[at], &sketch.cover);
-            staging.put(NewChunk { id: ids[at], head, payload: coded.payload, plain, features })?;
+            staging.put(NewChunk { id: ids[at], head, payload: coded.payload, plain, features, search })?;
         }
         staging.write()?;
         self.counts.reused.add((ids.len() - novel.len()) as u64);
@@ -296,6 +309,18 @@ impl Worker {
             code(&tasks, self.settings.compression, &self.policy)
         })?;
         Ok(coded.into_iter().flatten().collect())
+    }
+
+    /// What a search finds each novel chunk by.
+    fn search_keys(&self, group: &Group, plans: &[Plan], coded: &[Coded]) -> Result<Vec<Vec<u32>>> {
+        let window = self.store.superblock().search_window;
+        let work: Vec<(&Plan, &Coded)> = plans.iter().zip(coded).collect();
+        self.map(&work, |(plan, coded)| {
+            let chunk = &group.chunks[plan.at];
+            let bases: Vec<&[u8]> =
+                coded.correction.bases().iter().filter_map(|&base| plan.bytes_of(group, base)).collect();
+            Ok(search_keys(group.bytes_of(chunk), &group.files_in(chunk), &bases, window))
+        })
     }
 
     /// Publishes everything as one version.

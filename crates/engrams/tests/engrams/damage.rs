@@ -93,7 +93,7 @@ fn flip(space: Space, step: usize, mut judge: impl FnMut(&[u8], usize, u8, &Outc
         let skip = random.below(step);
         for at in (0..value.len()).skip(skip).step_by(step) {
             let mut masks = vec![1 << random.below(8), (random.next() as u8).max(1)];
-            if matches!(space, Space::Name | Space::Recall) {
+            if matches!(space, Space::Name | Space::Recall | Space::Search) {
                 masks = (0..8).map(|bit| 1 << bit).collect();
             }
             for mask in masks {
@@ -236,6 +236,11 @@ fn a_flipped_byte_of_the_recall_index_is_noticed() {
 }
 
 #[test]
+fn a_flipped_byte_of_the_search_index_is_noticed() {
+    all_noticed(Space::Search, 3);
+}
+
+#[test]
 fn a_flipped_byte_of_what_was_remembered_changes_nothing() {
     let (store, backend) = small_store(256);
     let mut tx = Transaction::begin(&store, &IngestOptions::default()).unwrap();
@@ -273,7 +278,7 @@ fn a_record_in_anothers_place_is_an_error() {
 fn a_lost_record_is_an_error() {
     let backend = backend_of(&SAMPLE.records);
     // The superblock has a test of its own; without remembered stats or an entry of the recall index nothing is wrong.
-    let matters = |space: Space| !matches!(space, Space::Meta | Space::Seen | Space::Recall);
+    let matters = |space: Space| !matches!(space, Space::Meta | Space::Seen | Space::Recall | Space::Search);
     for ((space, key), value) in SAMPLE.records.iter().filter(|((space, _), _)| matters(*space)) {
         let mut batch = Batch::new();
         batch.delete(*space, key.clone());

@@ -21,7 +21,7 @@ fn stored_with(threads: usize, compression: Compression, average: usize) -> Reco
         edit(&mut big, 40, round);
     }
     assert_sound(&store);
-    records(&backend, &[Space::Head, Space::Payload, Space::Page, Space::Name, Space::Recall])
+    records(&backend, &[Space::Head, Space::Payload, Space::Page, Space::Name, Space::Recall, Space::Search])
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod determinism;
 mod edits;
 mod encryption;
 mod faults;
+mod find;
 mod forget;
 mod hashing;
 mod history;

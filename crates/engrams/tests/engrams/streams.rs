@@ -45,7 +45,7 @@ impl Read for Crumbs<'_> {
 
 /// Everything a stream leaves behind but the moment of its commit.
 fn left(backend: &MemoryBackend) -> Records {
-    records(backend, &[Space::Head, Space::Payload, Space::Page, Space::Name, Space::Recall])
+    records(backend, &[Space::Head, Space::Payload, Space::Page, Space::Name, Space::Recall, Space::Search])
 }
 
 fn stored_by(fill: impl FnOnce(&mut StreamingIngester)) -> Records {

@@ -76,6 +76,8 @@ pub struct Collected {
     pub pages: u64,
     /// References to removed chunks taken out of the recall index.
     pub recall_entries: u64,
+    /// Features of removed chunks taken out of the search index.
+    pub search_entries: u64,
     /// Files of which it was forgotten what the file system said.
     pub seen_entries: u64,
     /// Chunks and pages coded anew so that their bases could go.

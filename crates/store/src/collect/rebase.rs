@@ -17,7 +17,7 @@ use crate::format::{Coding, Head, Superblock, id_key, id_of_key};
 use crate::id_set::IdSet;
 use crate::recall::{self, Candidate};
 use crate::staging::MOST_RECALLED;
-use crate::{Batch, Durability, Error, Result, Space, unless_corrupt};
+use crate::{Batch, Durability, Error, Result, Space, feature_log, search, unless_corrupt};
 
 /// Most chunks that a re-based chunk which is a base itself may need.
 const BASE_CLOSURE: usize = 3;
@@ -30,6 +30,8 @@ struct Recoded {
     payload: Vec<u8>,
     /// It is so like its base that whoever would find it finds the base.
     is_twin: bool,
+    /// Keys that the search index needs for it, now that its bases are others.
+    search: Vec<u32>,
 }
 
 impl Collection<'_> {
@@ -139,8 +141,10 @@ impl Collection<'_> {
             batch.put(Space::Payload, id_key(id), recoded.payload);
             let mut entries = Vec::new();
             if !recoded.is_twin {
-                entries = recall::enter(&*store.backend, &mut batch, &features, id)?;
+                let keys = feature_log::keys(&features);
+                entries = recall::LOG.enter(&*store.backend, &mut batch, &keys, id, true)?;
             }
+            search::LOG.enter(&*store.backend, &mut batch, &recoded.search, id, false)?;
             self.write(batch, id, recoded.head)?;
             ids.index(store)?.note(&entries);
             return Ok(());
@@ -204,6 +208,7 @@ impl Collection<'_> {
         let prefix: Vec<u8> = bases.iter().rev().flat_map(|(_, plain)| plain.iter().copied()).collect();
         let mut encoder = Encoder::new(options.compression)?;
         let (coding, alone) = encoder.verbatim(plain)?;
+        let plains: Vec<&[u8]> = bases.iter().map(|(_, plain)| &plain[..]).collect();
         let recoded = |coding, bases: Vec<u64>, depth, payload: Vec<u8>, is_twin| {
             let head = Head {
                 coded_len: payload.len() as u32,
@@ -213,7 +218,12 @@ impl Collection<'_> {
                 payload_check: Head::check_for(&old.name, coding, &payload),
                 ..old.clone()
             };
-            Recoded { head, payload, is_twin }
+            let leaned: Vec<&[u8]> = match head.bases[..] {
+                [] => Vec::new(),
+                _ => plains.clone(),
+            };
+            let window = self.store.superblock.search_window;
+            Recoded { head, payload, is_twin, search: search::search_keys(plain, &[], &leaned, window) }
         };
         let (Some((nearest, _)), Some(deepest)) =
             (bases.first(), bases.iter().map(|(c, _)| c.head.depth).max())

@@ -6,7 +6,7 @@ use super::{CollectProgress, CollectStep, Collected, Collection, OnProgress};
 use crate::backend::{KeyRange, Snapshot};
 use crate::format::{Head, Superblock, id_key, id_of_key, put_varint};
 use crate::staging::ids_in;
-use crate::{Batch, Durability, Result, Space, recall};
+use crate::{Batch, Durability, Result, Space, recall, search};
 
 /// A record that goes, by its id.
 type Condemned = (u64, Vec<u8>);
@@ -24,7 +24,7 @@ impl Collection<'_> {
         if self.chunks.free.0 > 0 {
             // Before the chunks: no entry outlives what it names.
             let mut ids = store.ids();
-            let rewritten = recall::rewrite(&*store.backend, |entry| !gone(entry.chunk))?;
+            let rewritten = recall::LOG.rewrite(&*store.backend, |entry| !gone(entry.chunk))?;
             report.recall_entries = rewritten.removed as u64;
             // It is read again when somebody asks.
             ids.recall = None;
@@ -40,6 +40,7 @@ impl Collection<'_> {
         if unnamed {
             self.remove_names(&*snapshot)?;
         }
+        self.remove_search_entries(&gone, report)?;
         self.each_run(&*snapshot, Kind::Page, &mut |run| {
             done += run.len() as u64;
             on_progress(CollectProgress { step: CollectStep::Sweeping, done, total });
@@ -47,6 +48,20 @@ impl Collection<'_> {
         })?;
         if self.idle_since.is_some() {
             report.seen_entries = self.sweep_seen(&*snapshot)?;
+        }
+        Ok(())
+    }
+
+    /// Takes removed chunks out of the search index. After the chunks: one that is left by an interruption, and used
+    /// again, has its entries; and what names a chunk that is gone finds nothing.
+    fn remove_search_entries(&self, gone: &dyn Fn(u64) -> bool, report: &mut Collected) -> Result<()> {
+        let backend = &*self.store.backend;
+        let mut stale = false;
+        search::LOG.each(backend, &mut |entries| stale |= entries.iter().any(|entry| gone(entry.chunk)))?;
+        if stale {
+            let _ids = self.store.ids();
+            let rewritten = search::LOG.rewrite(backend, |entry| !gone(entry.chunk))?;
+            report.search_entries = rewritten.removed as u64;
         }
         Ok(())
     }

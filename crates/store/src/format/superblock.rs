@@ -23,17 +23,28 @@ pub struct Superblock {
     pub max_depth: u8,
     /// Most chunks, itself not counted, that decoding one chunk may touch.
     pub max_closure: u8,
+    /// Bytes of a window of which the search index has one feature: what is shared is found for certain from this
+    /// length on. 64..=1 MiB.
+    pub search_window: u32,
 }
 
 impl Default for Superblock {
-    /// 64 KiB chunks (16..256 KiB), groups of 16, depth 12, closure 24: measured in docs/decisions.
+    /// 64 KiB chunks (16..256 KiB), groups of 16, depth 12, closure 24, search windows of 2 KiB: measured in
+    /// docs/decisions.
     fn default() -> Self {
         // A power of two within the limits: `from_average` takes it.
         let chunks = match ChunkParams::from_average(64 << 10) {
             Ok(chunks) => chunks,
             Err(error) => unreachable!("{error}"),
         };
-        Self { format: FORMAT_VERSION, chunks, group: 16, max_depth: 12, max_closure: 24 }
+        Self {
+            format: FORMAT_VERSION,
+            chunks,
+            group: 16,
+            max_depth: 12,
+            max_closure: 24,
+            search_window: 2048,
+        }
     }
 }
 
@@ -44,6 +55,21 @@ impl Superblock {
     /// Longest chunk any ingest may write into any store, in bytes: bounds what a record can make a reader allocate.
     pub const MAX_CHUNK_BYTES: u32 = 64 << 20;
 
+    /// Narrowest and widest [`search_window`](Self::search_window).
+    pub const SEARCH_WINDOWS: (u32, u32) = (64, 1 << 20);
+
+    /// Refuses what this release would not read back.
+    pub(crate) fn check(self) -> Result<Self> {
+        let (least, most) = Self::SEARCH_WINDOWS;
+        if (least..=most).contains(&self.search_window) {
+            return Ok(self);
+        }
+        Err(Error::invalid(format!(
+            "a search window of {} bytes is outside {least}..={most}",
+            self.search_window
+        )))
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
         put_varint(&mut out, self.format);
@@ -52,6 +78,7 @@ impl Superblock {
         }
         put_varint(&mut out, u64::from(self.group));
         out.extend_from_slice(&[self.max_depth, self.max_closure]);
+        put_varint(&mut out, u64::from(self.search_window));
         seal(Space::Meta, Self::KEY, out)
     }
 
@@ -76,11 +103,12 @@ impl Superblock {
             .map_err(|e| Error::corrupt(format!("superblock: {e}")).with_source(e))?;
         let group = reader.varint_up_to(4096)? as u32;
         let [max_depth, max_closure] = reader.array()?;
+        let search_window = reader.varint_up_to(u64::from(Self::SEARCH_WINDOWS.1))? as u32;
         reader.finish()?;
-        if group == 0 || max_depth == 0 || max_closure == 0 {
-            return Err(Error::corrupt("superblock: a limit is zero"));
+        if group == 0 || max_depth == 0 || max_closure == 0 || search_window < Self::SEARCH_WINDOWS.0 {
+            return Err(Error::corrupt("superblock: a limit is too small"));
         }
-        Ok(Self { format, chunks, group, max_depth, max_closure })
+        Ok(Self { format, chunks, group, max_depth, max_closure, search_window })
     }
 }
 

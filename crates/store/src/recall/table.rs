@@ -7,7 +7,7 @@
 //! ones for all chunks, that gets sparser as the store grows (the sparse index of Lillibridge et al., FAST 2009, with
 //! a threshold for each bucket instead of one for all).
 
-use super::Entry;
+use crate::feature_log::Entry;
 
 /// A cache line of entries: the key in the upper half, the chunk in the lower; 0 is none.
 type Bucket = [u64; WAYS];

@@ -10,7 +10,7 @@ use crate::error::unless_corrupt;
 use crate::format::{Head, Superblock, id_of_key, put_varint};
 use crate::id_set::IdSet;
 use crate::staging::ids_in;
-use crate::{Batch, Durability, Result, Space, lost, recall};
+use crate::{Batch, Durability, Result, Space, feature_log, lost, recall, search};
 
 /// Bytes of changes that are written at once.
 const BATCH_BYTES: usize = 1 << 20;
@@ -20,7 +20,8 @@ impl Repair<'_, '_> {
         let heads = self.names()?;
         self.stale_names(&heads)?;
         self.orphans(&heads)?;
-        self.recall(&heads, lost)
+        self.recall(&heads, lost)?;
+        self.search(&heads, lost)
     }
 
     fn write(&self, batch: &mut Batch, at_least: usize) -> Result<()> {
@@ -110,7 +111,7 @@ impl Repair<'_, '_> {
         let snapshot = store.backend.snapshot()?;
         for record in snapshot.scan(Space::Recall, KeyRange::default()) {
             let Some((key, value)) = self.report.unless_damaged(record)? else { continue };
-            match self.report.unless_damaged(recall::decode(&key, &value))? {
+            match self.report.unless_damaged(recall::LOG.decode(&key, &value))? {
                 Some(entries) => entries.iter().for_each(|entry| {
                     entered.insert(entry.chunk);
                     stale |= !heads.contains(entry.chunk);
@@ -127,7 +128,7 @@ impl Repair<'_, '_> {
             }
         }
         if is_damaged || stale {
-            recall::rewrite(&*store.backend, |entry| {
+            recall::LOG.rewrite(&*store.backend, |entry| {
                 heads.contains(entry.chunk) && !lost.contains(entry.chunk)
             })?;
         }
@@ -145,9 +146,43 @@ impl Repair<'_, '_> {
         }
         let plain = self.store.chunks.plain(id)?;
         let features = recall::smallest_features(&self.store.gear, &plain);
-        let entries = recall::enter(&*self.store.backend, batch, &features, id)?;
+        let keys = feature_log::keys(&features);
+        let entries = recall::LOG.enter(&*self.store.backend, batch, &keys, id, false)?;
         self.report.rebuilt += u64::from(!entries.is_empty());
         self.write(batch, 0)
+    }
+
+    /// Search records can be read and name chunks that are there; where any damage was met, every chunk is found by what
+    /// winnowing selects in it.
+    fn search(&mut self, heads: &IdSet, lost: &IdSet) -> Result<()> {
+        let (mut stale, mut batch) = (false, Batch::new());
+        let store = Arc::clone(self.store);
+        let snapshot = store.backend.snapshot()?;
+        for record in snapshot.scan(Space::Search, KeyRange::default()) {
+            let Some((key, value)) = self.report.unless_damaged(record)? else { continue };
+            match self.report.unless_damaged(search::LOG.decode(&key, &value))? {
+                Some(entries) => stale |= entries.iter().any(|entry| !heads.contains(entry.chunk)),
+                None => drop(batch.delete(Space::Search, key)),
+            }
+        }
+        drop(snapshot);
+        self.write(&mut batch, 0)?;
+        if self.report.damage.is_empty() && !stale {
+            return Ok(());
+        }
+        search::LOG
+            .rewrite(&*store.backend, |entry| heads.contains(entry.chunk) && !lost.contains(entry.chunk))?;
+        for id in heads.iter().filter(|&id| !lost.contains(id)) {
+            let (plain, mut bases) = (store.chunks.plain(id)?, Vec::new());
+            for &base in &store.chunks.head(id)?.bases {
+                bases.push(store.chunks.plain(base)?);
+            }
+            let bases: Vec<&[u8]> = bases.iter().map(|base| &base[..]).collect();
+            let keys = search::search_keys(&plain, &[], &bases, store.superblock.search_window);
+            search::LOG.enter(&*store.backend, &mut batch, &keys, id, false)?;
+            self.write(&mut batch, 0)?;
+        }
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@
 //! | `default` | Meta, Version, Page, Seen | small, compressible, read in order |
 //! | `heads` | Head | by ascending id, read without their payloads |
 //! | `payloads` | Payload | nearly all bytes; coded already, so never compressed nor rewritten |
-//! | `index` | Name, Recall | random keys, mostly missed: the only family with filters |
+//! | `index` | Name, Recall, Search | random keys, mostly missed: the only family with filters |
 
 use ::rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode,
@@ -54,7 +54,7 @@ pub(super) fn placement(space: Space) -> (&'static str, Option<u8>) {
         Space::Meta | Space::Version | Space::Page | Space::Seen => ("default", Some(space as u8)),
         Space::Head => ("heads", None),
         Space::Payload => ("payloads", None),
-        Space::Name | Space::Recall => ("index", Some(space as u8)),
+        Space::Name | Space::Recall | Space::Search => ("index", Some(space as u8)),
     }
 }
 
