@@ -145,7 +145,7 @@ fn close_leaves_nothing_but_what_is_needed() {
             .collect();
         kinds.dedup();
         kinds.retain(|kind| kind != ".sst");
-        assert_eq!(kinds, ["CURRENT", "LOCK", "MANIFEST"], "{:?}", names(place.path()));
+        assert_eq!(kinds, ["CURRENT", "LOCK", "MANIFEST", "MANIFEST.guard"], "{:?}", names(place.path()));
         let tables = with_ending(place.path(), ".sst").len();
         assert!(tables <= if round == 0 { 0 } else { 4 }, "{tables} tables after round {round}");
         let bytes: u64 =

@@ -74,8 +74,8 @@ fn text(name: &str, bytes: &[u8]) -> String {
 /// The guard itself is undamaged.
 fn is_whole(guard: &str) -> bool {
     guard
-        .trim_end()
-        .rsplit_once(' ')
+        .strip_suffix('\n')
+        .and_then(|guard| guard.rsplit_once(' '))
         .is_some_and(|(line, check)| blake3::hash(line.as_bytes()).to_hex()[..16] == *check)
 }
 

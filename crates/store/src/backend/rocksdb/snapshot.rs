@@ -20,10 +20,21 @@ impl<'b> RocksSnapshot<'b> {
         if range.to.is_some_and(|to| to <= range.from) {
             return Ok(None);
         }
+        let mut cursor = self.cursor(space, range)?;
+        if range.descending {
+            cursor.seek_to_last();
+        } else {
+            cursor.seek_to_first();
+        }
+        let prefix = Prefix::of(space);
+        let at = [prefix.as_slice(), range.from].concat();
+        Ok(Some(Scan { snapshot: self, space, range, cursor, at, done: false }))
+    }
+
+    fn cursor<'a>(&'a self, space: Space, range: KeyRange<'a>) -> Result<Cursor<'a>> {
         let (family, prefix) = self.backend.family(space)?;
         let mut options = ReadOptions::default();
-        let from = [prefix.as_slice(), range.from].concat();
-        options.set_iterate_lower_bound(from.as_slice());
+        options.set_iterate_lower_bound([prefix.as_slice(), range.from].concat());
         if let Some(to) = range.to {
             options.set_iterate_upper_bound([prefix.as_slice(), to].concat());
         } else if let [byte] = prefix.as_slice() {
@@ -34,21 +45,7 @@ impl<'b> RocksSnapshot<'b> {
         // cache is for.
         let short = matches!(space, Space::Name | Space::Recall) && range.to.is_some();
         options.fill_cache(short);
-        let mut cursor = self.instant.raw_iterator_cf_opt(family, options);
-        if range.descending {
-            cursor.seek_to_last();
-        } else {
-            cursor.seek_to_first();
-        }
-        let prefix_bytes = prefix.as_slice().len();
-        Ok(Some(Scan {
-            backend: self.backend,
-            cursor,
-            prefix_bytes,
-            descending: range.descending,
-            at: from,
-            done: false,
-        }))
+        Ok(self.instant.raw_iterator_cf_opt(family, options))
     }
 }
 
@@ -86,11 +83,13 @@ impl Prefix {
     }
 }
 
+type Cursor<'a> = DBRawIteratorWithThreadMode<'a, DB>;
+
 struct Scan<'a> {
-    backend: &'a RocksBackend,
-    cursor: DBRawIteratorWithThreadMode<'a, DB>,
-    prefix_bytes: usize,
-    descending: bool,
+    snapshot: &'a RocksSnapshot<'a>,
+    space: Space,
+    range: KeyRange<'a>,
+    cursor: Cursor<'a>,
     /// The key given out last, as the database has it; at first the lower bound.
     at: Vec<u8>,
     done: bool,
@@ -106,7 +105,7 @@ impl Scan<'_> {
     /// by one first, as ids ascend, then in steps that double, and the last step is halved until the first key behind
     /// the damage is found.
     fn pass_damage(&mut self) -> bool {
-        let (space, last) = self.at.split_at(self.prefix_bytes.min(self.at.len()));
+        let (space, last) = self.at.split_at(Prefix::of(self.space).as_slice().len().min(self.at.len()));
         let (space, number) = (space.to_vec(), number_of(last));
         let key = |number: u64| [space.as_slice(), &number.to_be_bytes()].concat();
         let (mut low, mut step) = (number, 1);
@@ -134,6 +133,11 @@ impl Scan<'_> {
     }
 
     fn is_readable_from(&mut self, key: &[u8]) -> bool {
+        // A cursor that failed once may say so of the next block too.
+        match self.snapshot.cursor(self.space, self.range) {
+            Ok(cursor) => self.cursor = cursor,
+            Err(_) => return false,
+        }
         self.cursor.seek(key);
         self.cursor.valid() || self.cursor.status().is_ok()
     }
@@ -153,7 +157,7 @@ impl Iterator for Scan<'_> {
         if self.done {
             return None;
         }
-        if let Err(closed) = self.backend.database() {
+        if let Err(closed) = self.snapshot.backend.database() {
             self.done = true;
             return Some(Err(closed));
         }
@@ -162,15 +166,16 @@ impl Iterator for Scan<'_> {
                 self.done = true;
                 return None;
             };
-            let error = self.backend.failure("scan", failed);
-            let passes = error.kind() == ErrorKind::Corrupt && !self.descending;
+            let error = self.snapshot.backend.failure("scan", failed);
+            let passes = error.kind() == ErrorKind::Corrupt && !self.range.descending;
             self.done = !(passes && self.pass_damage());
             return Some(Err(error));
         };
         self.at.clear();
         self.at.extend_from_slice(key);
-        let item = (key.get(self.prefix_bytes..).unwrap_or_default().to_vec(), value.to_vec());
-        if self.descending {
+        let item =
+            (key.get(Prefix::of(self.space).as_slice().len()..).unwrap_or_default().to_vec(), value.to_vec());
+        if self.range.descending {
             self.cursor.prev();
         } else {
             self.cursor.next();
