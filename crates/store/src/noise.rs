@@ -5,7 +5,7 @@ const SAMPLES: usize = 4096;
 
 /// Whether all byte values are about equally frequent, as in compressed, encrypted and random data.
 ///
-/// [`SAMPLES`] bytes, or up to three times as many, are counted all over the string. The sum of the squared counts of `n`
+/// 4,096 bytes, or up to three times as many, are counted all over the string. The sum of the squared counts of `n`
 /// random bytes is `n^2/256 + n` on average; noise has less than `n^2/256 * 9/8 + n`, which is twenty standard
 /// deviations more. Repeats do not show in counts, so this alone is no proof.
 #[must_use]
