@@ -44,7 +44,9 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
 pub(crate) fn show(command: &Command) -> String {
     let mut line = String::new();
     for (name, value) in command.get_envs() {
-        if let (Some("RUSTFLAGS" | "RUSTDOCFLAGS" | "PROPTEST_CASES"), Some(value)) = (name.to_str(), value) {
+        if let (Some("RUSTFLAGS" | "RUSTDOCFLAGS" | "PROPTEST_CASES" | "PROPTEST_RNG_SEED"), Some(value)) =
+            (name.to_str(), value)
+        {
             let _ = write!(line, "{}={:?} ", name.to_string_lossy(), value.to_string_lossy());
         }
     }

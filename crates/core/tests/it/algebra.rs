@@ -25,7 +25,7 @@ fn engram(dimension: Dimension, features: &[u64]) -> Engram {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(crate::cases(64))]
 
     #[test]
     fn bind_is_a_commutative_group((dimension, features) in three_features()) {

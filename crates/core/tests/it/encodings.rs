@@ -15,7 +15,7 @@ fn any_items() -> impl Strategy<Value = (Dimension, Vec<Hypervector>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(crate::cases(64))]
 
     #[test]
     fn unbinding_all_items_of_an_n_gram_but_one_gives_it((dimension, items) in any_items()) {

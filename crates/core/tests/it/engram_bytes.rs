@@ -12,7 +12,7 @@ fn engram(bits: usize, added: &[u64], subtracted: &[u64]) -> Engram {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(crate::cases(128))]
 
     #[test]
     fn bytes_give_back_the_engram(

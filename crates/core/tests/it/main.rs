@@ -17,3 +17,11 @@ mod seam;
 mod sketch;
 mod statistics;
 mod vectors;
+
+/// So many cases of a property, more or fewer as PROPTEST_CASES says (256: as written), and no file left behind by a
+/// failure.
+fn cases(cases: u32) -> proptest::prelude::ProptestConfig {
+    let asked = proptest::prelude::ProptestConfig::default();
+    let cases = (cases * asked.cases / 256).max(4);
+    proptest::prelude::ProptestConfig { cases, failure_persistence: None, ..asked }
+}

@@ -13,7 +13,7 @@ fn memory(dimension: Dimension, features: &[u64]) -> ItemMemory<usize> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(crate::cases(64))]
 
     #[test]
     fn recall_is_the_start_of_the_sorted_list(

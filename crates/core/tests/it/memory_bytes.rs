@@ -21,7 +21,7 @@ fn listed(memory: &ItemMemory<Vec<u8>>) -> Vec<(u64, Vec<u8>, Vec<u64>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(crate::cases(128))]
 
     #[test]
     fn bytes_give_back_the_memory(

@@ -71,7 +71,7 @@ mod oracle {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(crate::cases(24))]
 
     #[test]
     fn encoding_is_the_majority_of_codewords(

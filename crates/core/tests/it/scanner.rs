@@ -73,7 +73,7 @@ fn any_chunking() -> impl Strategy<Value = Chunking> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(crate::cases(96))]
 
     #[test]
     fn chunks_match_the_oracle(params in any_params(), data in any_bytes(6000)) {

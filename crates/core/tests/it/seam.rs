@@ -19,7 +19,7 @@ fn engram(bytes: &[u8]) -> Engram {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(crate::cases(400))]
 
     #[test]
     fn a_seam_is_exact_for_any_two_strings(data in any_bytes(400), at in any::<prop::sample::Index>()) {

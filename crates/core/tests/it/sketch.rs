@@ -20,7 +20,7 @@ fn sample(features: &[u64]) -> Sample {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+    #![proptest_config(crate::cases(64))]
 
     #[test]
     fn parts_add_up_to_the_sample_of_the_whole_in_any_order(

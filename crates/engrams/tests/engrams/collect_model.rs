@@ -202,18 +202,12 @@ impl Session {
     }
 }
 
-/// 64 histories, or as many as PROPTEST_CASES says: each takes longer than most properties do.
-fn histories() -> ProptestConfig {
-    let many = std::env::var("PROPTEST_CASES").ok().and_then(|count| count.parse().ok());
-    cases(many.unwrap_or(64))
-}
-
 fn session_over(backend: Arc<dyn Backend>) -> Session {
     Session { store: open(backend, 1024).unwrap(), model: Model::new(), tagged: BTreeMap::new() }
 }
 
 proptest! {
-    #![proptest_config(histories())]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn any_history_of_forgetting_and_collecting_equals_the_model(

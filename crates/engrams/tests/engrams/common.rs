@@ -156,7 +156,10 @@ pub(crate) fn backend_of(records: &Records) -> Arc<MemoryBackend> {
     Arc::new(backend)
 }
 
-/// So many cases, and no file left behind by a failure: a found bug becomes a named test.
+/// So many cases, more or fewer as PROPTEST_CASES says (256: as written), and no file left behind by a failure: a found
+/// bug becomes a named test.
 pub(crate) fn cases(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+    let asked = ProptestConfig::default();
+    let cases = (cases * asked.cases / 256).max(4);
+    ProptestConfig { cases, failure_persistence: None, ..asked }
 }

