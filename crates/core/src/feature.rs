@@ -9,6 +9,7 @@
 //! string starts; constant data and data of a period up to 16 has at most one feature.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use engrams_kernels::Level;
 
@@ -49,6 +50,27 @@ impl Gear {
         let mut sampler = Sampler::new();
         sampler.run(self, bytes, |_| NO_CUT);
         sampler.finish(out);
+    }
+
+    /// Appends the features of `part` of a string, as if it stood alone, given those of the string by this gear and where
+    /// their windows begin ([`Scanner::finish_located`](crate::Scanner::finish_located)). Looks at the part's first 47
+    /// bytes only: what begins there may follow a match of the string that the part has not.
+    ///
+    /// # Panics
+    /// When `part` does not lie in `bytes`.
+    pub fn features_of_part(
+        &self,
+        bytes: &[u8],
+        features: &[u64],
+        starts: &[u32],
+        part: Range<usize>,
+        out: &mut Vec<u64>,
+    ) {
+        let first = &bytes[part.start..part.end.min(part.start + SEAM_BYTES)];
+        self.features_of(first, out);
+        let from = starts.partition_point(|&start| (start as usize) < part.start + QUIET);
+        let to = starts.partition_point(|&start| start as usize + SHINGLE_BYTES <= part.end);
+        out.extend(features.get(from..to).unwrap_or_default());
     }
 }
 

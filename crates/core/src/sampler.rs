@@ -31,11 +31,20 @@ pub(crate) struct Sampler {
     /// Raw matches at the last 64 positions, the last in the highest bit.
     raw_before: u64,
     features: Vec<u64>,
+    /// Where the window of each begins: right in strings below 4 GiB, which chunks are.
+    starts: Vec<u32>,
 }
 
 impl Sampler {
     pub(crate) fn new() -> Self {
-        Self { level: Level::detect(), len: 0, before: [0; BEFORE], raw_before: 0, features: Vec::new() }
+        Self {
+            level: Level::detect(),
+            len: 0,
+            before: [0; BEFORE],
+            raw_before: 0,
+            features: Vec::new(),
+            starts: Vec::new(),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -45,13 +54,20 @@ impl Sampler {
     /// Appends the features so far; the string goes on.
     pub(crate) fn drain(&mut self, features: &mut Vec<u64>) {
         features.append(&mut self.features);
+        self.starts.clear();
     }
 
     /// Appends the features and starts anew, keeping the memory.
     pub(crate) fn finish(&mut self, features: &mut Vec<u64>) {
-        features.append(&mut self.features);
+        self.drain(features);
         self.len = 0;
         self.raw_before = 0;
+    }
+
+    /// The same; appends also where the windows of these features begin.
+    pub(crate) fn finish_located(&mut self, features: &mut Vec<u64>, starts: &mut Vec<u32>) {
+        starts.append(&mut self.starts);
+        self.finish(features);
     }
 
     /// Takes bytes up to the first feature which, with its halves exchanged, is below the limit for the length that
@@ -96,11 +112,13 @@ impl Sampler {
         let mut positions = [0; BLOCK / 64 * MOST_SELECTED];
         let selected = list(raw, self.raw_before, &mut positions);
         self.features.reserve(selected.len());
+        self.starts.reserve(selected.len());
         for position in selected {
             let position = usize::from(*position);
             let Some(window) = bytes[position..].first_chunk() else { break };
             let feature = gear.feature(window);
             self.features.push(feature);
+            self.starts.push((self.len + position - BEFORE) as u32);
             if feature.rotate_left(32) < limit(self.len + position + 1) {
                 return Some(self.take(position + 1, raw));
             }

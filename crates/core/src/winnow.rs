@@ -29,7 +29,17 @@ pub struct Located {
 /// Appends the features of a byte string that stands alone, with their places, in order: those of
 /// [`features_of`](crate::features_of).
 pub fn locate_features(bytes: &[u8], out: &mut Vec<Located>) {
-    let gear = Gear::FROZEN;
+    Gear::FROZEN.locate_features(bytes, out);
+}
+
+impl Gear {
+    /// [`locate_features`] by this gear.
+    pub fn locate_features(&self, bytes: &[u8], out: &mut Vec<Located>) {
+        locate_by(self, bytes, out);
+    }
+}
+
+fn locate_by(gear: &Gear, bytes: &[u8], out: &mut Vec<Located>) {
     let Some(windows) = bytes.get(SHINGLE_BYTES / 2..).filter(|_| bytes.len() >= SHINGLE_BYTES) else {
         return;
     };

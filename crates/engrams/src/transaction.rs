@@ -318,7 +318,7 @@ impl Transaction {
         self.flow(file, held.len())
     }
 
-    /// The file's next `len` bytes are in the stream, and hashed unless that is left to the worker.
+    /// The file's next `len` bytes are in the stream, and hashed unless that is left to who decides.
     fn flow(&mut self, file: &mut FileInHand, len: usize) -> Result<()> {
         file.size += len as u64;
         self.pipeline.counts().read.add(len as u64);
@@ -433,7 +433,7 @@ pub(crate) struct FileInHand {
     held: Vec<u8>,
     alone: bool,
     hasher: SharedHasher,
-    /// The worker hashes what comes.
+    /// Who decides hashes what comes.
     handed_over: bool,
     size: u64,
 }
@@ -451,6 +451,6 @@ impl FileInHand {
     }
 }
 
-/// A file this long is hashed by the worker from here on, whose threads then share the work evenly with the caller's.
-/// Its end waits for the worker, which smaller files should not.
+/// A file this long is hashed by who decides from here on, whose threads then share the work evenly with the caller's.
+/// Its end waits for them, which smaller files should not.
 const HAND_OVER_BYTES: u64 = 32 << 20;

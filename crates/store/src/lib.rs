@@ -67,7 +67,8 @@ pub use repair::{OnLost, RepairOptions, RepairProgress, RepairReport};
 pub use reserve::Reserved;
 pub use retention::{Forget, ForgetPlan, Retention};
 pub use search::{
-    Occurrence, SearchView, SearchedContent, StoredName, search_key, search_keys, selected_keys,
+    Occurrence, SearchKeys, SearchView, SearchedContent, StoredName, leave_to_base, search_key, search_keys,
+    selected_keys,
 };
 pub use space::Space;
 pub use staging::{MOST_RECALLED, NewChunk, Staging};

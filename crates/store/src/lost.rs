@@ -186,7 +186,7 @@ pub(crate) fn mend(store: &Inner, id: u64, name: &[u8; 32], plain: &[u8]) -> Res
     batch.put(Space::Head, id_key(id), head.encode(id));
     batch.put(Space::Payload, id_key(id), payload);
     // It was found through its bases, and has none now.
-    let keys = search::search_keys(plain, &[], &[], store.superblock.search_window);
+    let keys = search::keys_of(&store.gear, plain, &[], store.superblock.search_window);
     search::LOG.enter(&*store.backend, &mut batch, &keys, id, false)?;
     store.backend.write(batch, Durability::Staged)?;
     store.chunks.replace_head(id, Arc::new(head));

@@ -302,16 +302,15 @@ impl Verification<'_> {
         let known = &searched[searched.partition_point(|entry| entry.0 < id)..];
         let known = &known[..known.partition_point(|entry| entry.0 == id)];
         let plain = self.store.chunks.plain(id)?;
-        let keys = search::all_keys(&plain);
+        let keys = search::all_keys(&self.store.gear, &plain);
         if known.iter().any(|(_, key)| keys.binary_search(key).is_err()) {
             return Err(Error::corrupt(format!("the search index has wrong entries of chunk {id}")));
         }
+        let bases = &self.store.chunks.head(id)?.bases;
+        let bases: Vec<_> = bases.iter().map(|&base| self.store.chunks.plain(base)).collect::<Result<_>>()?;
+        let bases: Vec<&[u8]> = bases.iter().map(|base| &base[..]).collect();
         let window = self.store.superblock.search_window;
-        let mut wanted = search::selected_keys(&plain, window);
-        for &base in &self.store.chunks.head(id)?.bases {
-            let found = search::selected_keys(&self.store.chunks.plain(base)?, window);
-            wanted.retain(|key| found.binary_search(key).is_err());
-        }
+        let wanted = search::keys_of(&self.store.gear, &plain, &bases, window);
         if wanted.iter().any(|key| known.binary_search(&(id, *key)).is_err()) {
             self.lacking.insert(id);
         }

@@ -129,4 +129,9 @@ impl Scanner {
     pub fn finish(&mut self, features: &mut Vec<u64>) {
         self.sampler.finish(features);
     }
+
+    /// [`finish`](Self::finish); appends also where the window of each feature begins in the chunk.
+    pub fn finish_located(&mut self, features: &mut Vec<u64>, starts: &mut Vec<u32>) {
+        self.sampler.finish_located(features, starts);
+    }
 }

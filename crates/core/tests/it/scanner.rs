@@ -1,6 +1,6 @@
 //! Cut points and features: against an oracle, and whatever the pieces.
 
-use engrams_core::{ChunkParams, Chunking, Gear, Scanner, features_of};
+use engrams_core::{ChunkParams, Chunking, Gear, Scanner, features_of, locate_features};
 use engrams_kernels::mix64;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -123,6 +123,36 @@ proptest! {
         let chunks = scan(chunking, &data);
         let expected = chunks.first().cloned().unwrap_or_default();
         prop_assert_eq!((first.unwrap_or(data.len()), features), expected);
+    }
+
+    #[test]
+    fn places_of_features_are_where_their_windows_begin(data in any_bytes(5000), piece in 1..400_usize) {
+        let mut scanner = Scanner::new(Chunking::fixed(5000).unwrap());
+        for piece in data.chunks(piece) {
+            let _ = scanner.scan(piece);
+        }
+        let (mut features, mut starts, mut located) = (Vec::new(), Vec::new(), Vec::new());
+        scanner.finish_located(&mut features, &mut starts);
+        locate_features(&data, &mut located);
+        let found: Vec<_> = features.iter().zip(&starts).map(|(&f, &start)| (start as usize, f)).collect();
+        prop_assert_eq!(found, located.iter().map(|one| (one.start, one.feature)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn features_of_a_part_are_those_of_the_part_alone(
+        data in any_bytes(3000),
+        from in 0..3000_usize,
+        len in 0..3000_usize,
+    ) {
+        let (mut features, mut starts, mut scanner) =
+            (Vec::new(), Vec::new(), Scanner::new(Chunking::fixed(4000).unwrap()));
+        let _ = scanner.scan(&data);
+        scanner.finish_located(&mut features, &mut starts);
+        let from = from.min(data.len());
+        let part = from..(from + len).min(data.len());
+        let mut found = Vec::new();
+        Gear::FROZEN.features_of_part(&data, &features, &starts, part.clone(), &mut found);
+        prop_assert_eq!(found, features_oracle(&data[part]));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use engrams_core::{Located, SHINGLE_BYTES, locate_features};
+use engrams_core::{Located, SHINGLE_BYTES};
 use engrams_store::{EngramStore, Result, unless_corrupt};
 
 use super::Scope;
@@ -49,7 +49,7 @@ pub(super) fn anchors(
         // What is damaged can't be confirmed.
         let Some(plain) = unless_corrupt(store.chunk(chunk.into()))? else { continue };
         located.clear();
-        locate_features(&plain, &mut located);
+        store.gear().locate_features(&plain, &mut located);
         let mut common: Vec<(usize, u32)> = Vec::new();
         for one in &located {
             let places = places.get(&one.feature).into_iter().flatten();

@@ -20,7 +20,7 @@ use std::io::Read;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use engrams_core::{Located, locate_features};
+use engrams_core::Located;
 use engrams_store::{EngramStore, Error, Result, SearchView, StoredName};
 
 use board::Board;
@@ -269,7 +269,7 @@ impl BlockSearch<'_> {
     fn block(&mut self, block: &[u8], offset: u64) -> Result<()> {
         let began = Instant::now();
         let mut located: Vec<Located> = Vec::new();
-        locate_features(block, &mut located);
+        self.store.gear().locate_features(block, &mut located);
         let chunks = rank::rank(self.scope.view, &located, block.len());
         let ranked = Instant::now();
         self.ranking += ranked - began;

@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use engrams_core::is_recall;
-use engrams_store::{Candidate, EngramStore, Head, Plain, Result, unless_corrupt};
+use engrams_store::{Candidate, EngramStore, Head, Plain, Result, selected_keys, unless_corrupt};
 use lru::LruCache;
 
 use super::effort::Effort;
@@ -40,14 +40,22 @@ pub(crate) fn cover(features: &[u64]) -> Cover {
     cover.into()
 }
 
-/// Chooses bases for chunks; remembers what stored chunks cover.
-pub(crate) struct Chooser {
-    covers: Mutex<LruCache<u64, Cover>>,
+/// What was computed of a chunk's features.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) cover: Cover,
+    /// Keys of what a search selects in it, ascending.
+    pub(crate) selected: Arc<[u32]>,
 }
 
-/// Covers kept: 1.6 KB each for chunks of 64 KiB.
-const COVERS: NonZeroUsize = NonZeroUsize::new(512).expect("not zero");
-/// Covers of longer chunks are computed anew each time, so that all together stay below 8 MiB.
+/// Chooses bases for chunks; remembers what is known of stored chunks.
+pub(crate) struct Chooser {
+    known: Mutex<LruCache<u64, Known>>,
+}
+
+/// Chunks remembered: 2 KB each for chunks of 64 KiB.
+const KEPT: NonZeroUsize = NonZeroUsize::new(512).expect("not zero");
+/// What is known of longer chunks is computed anew each time, so that all together stay below 10 MiB.
 const MOST_KEPT: usize = 4096;
 
 /// A candidate, with what choosing it would mean.
@@ -61,13 +69,13 @@ struct Choosable {
 
 impl Chooser {
     pub(crate) fn new() -> Self {
-        Self { covers: Mutex::new(LruCache::new(COVERS)) }
+        Self { known: Mutex::new(LruCache::new(KEPT)) }
     }
 
-    /// Remembers what chunk `id` covers.
-    pub(crate) fn keep(&self, id: u64, cover: &Cover) {
-        if cover.len() <= MOST_KEPT {
-            self.covers.lock().unwrap_or_else(PoisonError::into_inner).put(id, Arc::clone(cover));
+    /// Remembers what is known of chunk `id`.
+    pub(crate) fn keep(&self, id: u64, known: &Known) {
+        if known.cover.len() <= MOST_KEPT {
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).put(id, known.clone());
         }
     }
 
@@ -94,7 +102,7 @@ impl Chooser {
         let limit = usize::from(store.superblock().max_closure);
         let nearest = pick(&pool, None, limit, 2);
         if !by_cover {
-            return decoded(store, &pool, vec![nearest]);
+            return self.decoded(store, &pool, vec![nearest]);
         }
         let (mut chosen, left) = widest(&pool, wanted, limit, effort.bases);
         if left >= LEAST_GAIN && !ranked.is_empty() {
@@ -116,7 +124,7 @@ impl Chooser {
             choices.push(nearest);
             choices.extend(fewer);
         }
-        decoded(store, &pool, choices)
+        self.decoded(store, &pool, choices)
     }
 
     /// A candidate, unless a limit or damage keeps it from being a base.
@@ -135,21 +143,45 @@ impl Chooser {
         {
             return Ok(None);
         }
-        let cover = if by_cover { self.cover_of(store, id)? } else { Some(Cover::from([])) };
+        let cover =
+            if by_cover { self.known(store, id)?.map(|known| known.cover) } else { Some(Cover::from([])) };
         Ok(cover.map(|cover| Choosable { id, depth: head.depth, cover, closure }))
     }
 
-    /// What chunk `id` covers; `None` if it is damaged.
-    fn cover_of(&self, store: &EngramStore, id: u64) -> Result<Option<Cover>> {
-        if let Some(cover) = self.covers.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
-            return Ok(Some(Arc::clone(cover)));
+    /// What is known of chunk `id`; `None` if it is damaged.
+    pub(crate) fn known(&self, store: &EngramStore, id: u64) -> Result<Option<Known>> {
+        if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
+            return Ok(Some(known.clone()));
         }
         let Some(plain) = unless_corrupt(store.chunk(id))? else { return Ok(None) };
-        let mut features = Vec::new();
-        store.gear().features_of(&plain, &mut features);
-        let cover = cover(&features);
-        self.keep(id, &cover);
-        Ok(Some(cover))
+        let mut located = Vec::new();
+        store.gear().locate_features(&plain, &mut located);
+        let features: Vec<u64> = located.iter().map(|one| one.feature).collect();
+        let selected = selected_keys(&located, plain.len(), store.superblock().search_window).into();
+        let known = Known { cover: cover(&features), selected };
+        self.keep(id, &known);
+        Ok(Some(known))
+    }
+
+    /// The bytes of each choice's bases; without what is damaged, without repetition.
+    fn decoded(&self, store: &EngramStore, pool: &[Choosable], choices: Vec<Vec<usize>>) -> Result<Choices> {
+        let mut seen: Vec<Vec<usize>> = Vec::new();
+        let mut out = Vec::new();
+        for choice in choices {
+            if seen.contains(&choice) {
+                continue;
+            }
+            let mut bases = Vec::new();
+            for &at in &choice {
+                let Choosable { id, depth, .. } = pool[at];
+                bases.extend(unless_corrupt(store.chunk(id))?.map(|plain| Base { id, depth, plain }));
+            }
+            if !bases.is_empty() {
+                out.push(bases);
+            }
+            seen.push(choice);
+        }
+        Ok(out)
     }
 }
 
@@ -191,27 +223,6 @@ fn pick(pool: &[Choosable], mut left: Option<&mut Vec<u32>>, limit: usize, most:
 
 fn shared(left: &[u32], cover: &[u32]) -> usize {
     left.iter().filter(|feature| cover.binary_search(feature).is_ok()).count()
-}
-
-/// The bytes of each choice's bases; without what is damaged, without repetition.
-fn decoded(store: &EngramStore, pool: &[Choosable], choices: Vec<Vec<usize>>) -> Result<Choices> {
-    let mut seen: Vec<Vec<usize>> = Vec::new();
-    let mut out = Vec::new();
-    for choice in choices {
-        if seen.contains(&choice) {
-            continue;
-        }
-        let mut bases = Vec::new();
-        for &at in &choice {
-            let Choosable { id, depth, .. } = pool[at];
-            bases.extend(unless_corrupt(store.chunk(id))?.map(|plain| Base { id, depth, plain }));
-        }
-        if !bases.is_empty() {
-            out.push(bases);
-        }
-        seen.push(choice);
-    }
-    Ok(out)
 }
 
 #[cfg(test)]

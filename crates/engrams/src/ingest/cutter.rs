@@ -30,7 +30,7 @@ const MOST_EVENTS: usize = 16 * GROUP_EVENTS;
 /// Lengths of buffers are multiples of this.
 const GROUP_STEP: usize = 1 << 20;
 /// Spare groups kept: more are never on their way.
-const MOST_SPARE: usize = 2;
+const MOST_SPARE: usize = 3;
 /// Events without bytes between them are sent on in groups of this many.
 const GROUP_EVENTS: usize = 1024;
 
@@ -124,7 +124,7 @@ impl Cutter {
 
     fn end_chunk(&mut self) {
         let from = self.group.features.len();
-        self.scanner.finish(&mut self.group.features);
+        self.scanner.finish_located(&mut self.group.features, &mut self.group.starts);
         let features = from..self.group.features.len();
         self.group.chunks.push(RawChunk { bytes: self.start..self.scanned, features });
         self.start = self.scanned;

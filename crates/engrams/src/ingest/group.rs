@@ -6,7 +6,9 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use engrams_store::{Entry, tree::Attributes};
+use engrams_core::{Gear, Located};
+use engrams_store::tree::{Attributes, Piece};
+use engrams_store::{Entry, Trace};
 
 /// The hash of a file, begun by the front of the pipeline and carried on by its back.
 pub(crate) type SharedHasher = Arc<Mutex<blake3::Hasher>>;
@@ -19,6 +21,8 @@ pub(crate) struct Group {
     pub(crate) chunks: Vec<RawChunk>,
     /// Features of all chunks, one after the other.
     pub(crate) features: Vec<u64>,
+    /// Where the window of each feature begins in its chunk.
+    pub(crate) starts: Vec<u32>,
     /// What happens, by offset in `data`, ascending.
     pub(crate) events: Vec<(usize, Event)>,
 }
@@ -61,6 +65,7 @@ impl Group {
     pub(crate) fn clear(&mut self) {
         self.chunks.clear();
         self.features.clear();
+        self.starts.clear();
         self.events.clear();
     }
 
@@ -86,5 +91,24 @@ impl Group {
 
     pub(crate) fn features_of(&self, chunk: &RawChunk) -> &[u64] {
         &self.features[chunk.features.clone()]
+    }
+
+    /// A chunk's features with their places.
+    pub(crate) fn located(&self, chunk: &RawChunk) -> Vec<Located> {
+        let starts = &self.starts[chunk.features.clone()];
+        let features = starts.iter().zip(self.features_of(chunk));
+        features.map(|(&start, &feature)| Located { start: start as usize, feature }).collect()
+    }
+
+    /// The trace of a piece of a chunk.
+    pub(crate) fn trace_of(&self, gear: &Gear, chunk: &RawChunk, piece: Piece) -> Trace {
+        let (bytes, features) = (self.bytes_of(chunk), self.features_of(chunk));
+        let part = piece.start as usize..(piece.start + piece.len) as usize;
+        if part.len() == bytes.len() {
+            return Trace::new(gear, bytes, Some(features));
+        }
+        let mut own = Vec::new();
+        gear.features_of_part(bytes, features, &self.starts[chunk.features.clone()], part.clone(), &mut own);
+        Trace::new(gear, &bytes[part], Some(&own))
     }
 }

@@ -1,22 +1,23 @@
 //! Ingest: streams in, chunks and corrections out, in constant memory.
 //!
 //! ```text
-//! read -> cut and sample -> | hash -> deduplicate -> encode -> recall -> correct -> stage -> tally |
-//!        the caller's thread |  one worker, its parallel stages on a pool, a group of chunks at a time |
+//! read -> cut and sample -> | hash -> deduplicate -> encode -> recall -> correct -> stage | -> tally -> put
+//!        the caller's thread |  one thread, its parallel stages on a pool, group by group | one thread more
 //! ```
 
+mod assembly;
 mod builder;
 mod choice;
 mod correct;
 mod counts;
 mod cutter;
+mod decision;
 mod effort;
 mod group;
 mod options;
 mod pipeline;
 mod run;
 mod streaming;
-mod worker;
 
 pub use builder::StreamingIngesterBuilder;
 pub use counts::StreamingProgress;

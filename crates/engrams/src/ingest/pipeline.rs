@@ -1,62 +1,61 @@
-//! The thread between the front and the back: a bounded queue of groups, and one worker that decides them in order.
+//! The threads behind the front: one decides groups in order, the next assembles files from them, with bounded queues
+//! between.
 //!
-//! The worker is a thread of its own and no task of a pool: it waits for the store's staging lock, and a pool's thread
+//! They are threads of their own and no tasks of a pool: deciding waits for the store's staging lock, and a pool's thread
 //! that waits may be given another ingester's work, which waits for the same lock.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use engrams_store::{Draft, EngramStore, Error, ErrorKind, Result, Version};
 
+use super::assembly::Assembler;
 use super::counts::{Counts, StreamingProgress};
+use super::decision::Decider;
 use super::group::Group;
 use super::options::Settings;
-use super::worker::Worker;
 
-/// A running worker.
+/// Running threads.
 pub(crate) struct Pipeline {
-    sender: Option<SyncSender<Message>>,
-    decided: Receiver<Group>,
-    worker: Option<JoinHandle<Result<Option<Version>>>>,
+    sender: Option<SyncSender<Message<Group>>>,
+    done: Receiver<Group>,
+    threads: Option<Threads>,
     counts: Arc<Counts>,
 }
 
-enum Message {
-    Group(Group),
+struct Threads {
+    deciding: JoinHandle<Result<()>>,
+    assembling: JoinHandle<Result<Option<Version>>>,
+}
+
+/// A group, and the ids of its chunks unless there is nothing to assemble.
+type Decided = (Group, Option<Vec<u64>>);
+
+/// What goes from thread to thread, in order.
+enum Message<T> {
+    Group(T),
     Commit(String),
     /// Answers when everything before it is done.
     Sync(SyncSender<()>),
 }
 
-/// Groups waiting: one being decided, one waiting, one being cut are all that memory must hold.
+/// Groups waiting to be decided: one being decided, one being assembled, one waiting, one being cut are all that memory
+/// must hold.
 const QUEUE: usize = 1;
 
 impl Pipeline {
     pub(crate) fn start(store: EngramStore, draft: Draft, settings: Settings) -> Result<Self> {
         let counts = Arc::new(Counts::new());
-        let (sender, receiver) = sync_channel(QUEUE);
-        let (done, decided) = channel();
-        let worker = Worker::new(store, draft, settings, Arc::clone(&counts));
-        let run = move || {
-            let mut worker = worker;
-            for message in receiver {
-                match message {
-                    Message::Group(mut group) => {
-                        worker.process(&group)?;
-                        group.clear();
-                        drop(done.send(group));
-                    }
-                    Message::Commit(message) => return worker.commit(&message).map(Some),
-                    // Whoever asked may have gone.
-                    Message::Sync(done) => drop(done.send(())),
-                }
-            }
-            Ok(None)
-        };
-        let worker = std::thread::Builder::new().name("engrams-ingest".to_owned()).spawn(run);
-        let worker = worker.map_err(|e| Error::io("starting the ingest thread", e))?;
-        Ok(Self { sender: Some(sender), decided, worker: Some(worker), counts })
+        let (sender, groups) = sync_channel(QUEUE);
+        let (decided, to_assemble) = sync_channel(0);
+        let (spare, done) = channel();
+        let decider = Decider::new(store.clone(), draft.reuse().clone(), settings, Arc::clone(&counts));
+        let assembler = Assembler::new(store, draft, Arc::clone(&counts));
+        // In this order: the first one ends when the second can't be started.
+        let assembling = thread("engrams-files", move || assemble(assembler, to_assemble, &spare))?;
+        let deciding = thread("engrams-ingest", move || decide(decider, groups, &decided))?;
+        Ok(Self { sender: Some(sender), done, threads: Some(Threads { deciding, assembling }), counts })
     }
 
     pub(crate) fn counts(&self) -> &Counts {
@@ -67,7 +66,7 @@ impl Pipeline {
         self.counts.progress()
     }
 
-    fn post(&mut self, message: Message) -> Result<()> {
+    fn post(&mut self, message: Message<Group>) -> Result<()> {
         match &self.sender {
             Some(sender) if sender.send(message).is_ok() => Ok(()),
             _ => Err(self.end().err().unwrap_or_else(over)),
@@ -79,12 +78,12 @@ impl Pipeline {
         if group.is_empty() { Ok(()) } else { self.post(Message::Group(group)) }
     }
 
-    /// A group that was decided, empty and with its memory.
+    /// A group that is done with, empty and with its memory.
     pub(crate) fn decided(&self) -> Option<Group> {
-        self.decided.try_recv().ok()
+        self.done.try_recv().ok()
     }
 
-    /// Waits until everything sent is decided.
+    /// Waits until everything sent is decided and assembled.
     pub(crate) fn sync(&mut self) -> Result<()> {
         let (done, wait) = sync_channel(1);
         self.post(Message::Sync(done))?;
@@ -97,14 +96,70 @@ impl Pipeline {
         self.end()?.ok_or_else(over)
     }
 
-    /// Lets the worker finish and takes its result.
+    /// Lets the threads finish and takes their result.
     fn end(&mut self) -> Result<Option<Version>> {
         self.sender = None;
-        let Some(worker) = self.worker.take() else { return Err(over()) };
-        worker
-            .join()
-            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Io, "the ingest thread panicked: this is a bug")))
+        let Some(Threads { deciding, assembling }) = self.threads.take() else { return Err(over()) };
+        // Who decides stops silently when nobody assembles.
+        let decided = deciding.join().unwrap_or_else(|_| Err(panicked()));
+        let assembled = assembling.join().unwrap_or_else(|_| Err(panicked()));
+        assembled.and_then(|version| decided.map(|()| version))
     }
+}
+
+fn thread<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<JoinHandle<Result<T>>> {
+    let started = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+    started.map_err(|e| Error::io("starting the threads of an ingest", e))
+}
+
+fn decide(
+    mut decider: Decider,
+    groups: Receiver<Message<Group>>,
+    next: &SyncSender<Message<Decided>>,
+) -> Result<()> {
+    for message in groups {
+        let message = match message {
+            Message::Group(group) => {
+                let ids = decider.decide(&group)?;
+                Message::Group((group, ids))
+            }
+            Message::Commit(message) => Message::Commit(message),
+            Message::Sync(done) => Message::Sync(done),
+        };
+        if next.send(message).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn assemble(
+    mut assembler: Assembler,
+    decided: Receiver<Message<Decided>>,
+    spare: &Sender<Group>,
+) -> Result<Option<Version>> {
+    for message in decided {
+        match message {
+            Message::Group((mut group, ids)) => {
+                if let Some(ids) = ids {
+                    assembler.assemble(&group, &ids)?;
+                }
+                group.clear();
+                // Whoever cuts may have gone.
+                drop(spare.send(group));
+            }
+            Message::Commit(message) => return assembler.commit(&message).map(Some),
+            Message::Sync(done) => drop(done.send(())),
+        }
+    }
+    Ok(None)
+}
+
+fn panicked() -> Error {
+    Error::new(ErrorKind::Io, "a thread of the ingest panicked: this is a bug")
 }
 
 fn over() -> Error {

@@ -218,12 +218,10 @@ impl Collection<'_> {
                 payload_check: Head::check_for(&old.name, coding, &payload),
                 ..old.clone()
             };
-            let leaned: Vec<&[u8]> = match head.bases[..] {
-                [] => Vec::new(),
-                _ => plains.clone(),
-            };
+            let leaned = if head.bases.is_empty() { &[] } else { &plains[..] };
             let window = self.store.superblock.search_window;
-            Recoded { head, payload, is_twin, search: search::search_keys(plain, &[], &leaned, window) }
+            let search = search::keys_of(&self.store.gear, plain, leaned, window);
+            Recoded { head, payload, is_twin, search }
         };
         let (Some((nearest, _)), Some(deepest)) =
             (bases.first(), bases.iter().map(|(c, _)| c.head.depth).max())

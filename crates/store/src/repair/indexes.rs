@@ -178,7 +178,7 @@ impl Repair<'_, '_> {
                 bases.push(store.chunks.plain(base)?);
             }
             let bases: Vec<&[u8]> = bases.iter().map(|base| &base[..]).collect();
-            let keys = search::search_keys(&plain, &[], &bases, store.superblock.search_window);
+            let keys = search::keys_of(&store.gear, &plain, &bases, store.superblock.search_window);
             search::LOG.enter(&*store.backend, &mut batch, &keys, id, false)?;
             self.write(&mut batch, 0)?;
         }

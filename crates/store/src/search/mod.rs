@@ -14,7 +14,7 @@ pub use view::SearchView;
 
 use std::ops::Range;
 
-use engrams_core::{Located, SHINGLE_BYTES, locate_features, winnow};
+use engrams_core::{Gear, Located, SHINGLE_BYTES, winnow};
 
 use crate::Space;
 use crate::feature_log::{self, FeatureLog};
@@ -32,25 +32,30 @@ pub fn search_key(feature: u64) -> u32 {
     feature_log::key(feature)
 }
 
-/// Keys of the features that winnowing selects in a chunk, ascending.
+/// Keys of the features that winnowing selects in a chunk of `len` bytes with these features, ascending.
 #[must_use]
-pub fn selected_keys(bytes: &[u8], window: u32) -> Vec<u32> {
-    let mut located = Vec::new();
-    locate_features(bytes, &mut located);
-    sorted(selected(&located, bytes.len(), window).iter().map(|one| search_key(one.feature)).collect())
+pub fn selected_keys(located: &[Located], len: usize, window: u32) -> Vec<u32> {
+    sorted(&selected(located, len, window))
 }
 
-/// Keys under which a chunk with these bases is entered, ascending: what winnowing selects in it and in no base; and of
-/// each file that lies in it, at the given bytes, no less than six smallest features.
+/// What the search index needs to know of a new chunk.
+#[derive(Debug, Clone)]
+pub struct SearchKeys {
+    /// Its [`selected_keys`].
+    pub selected: Vec<u32>,
+    /// Keys under which it is entered, unless they are selected in a base of it. Ascending.
+    pub entered: Vec<u32>,
+}
+
+/// The keys of a chunk of `len` bytes with these features: what winnowing selects in it; and of each file that lies in it,
+/// at the given bytes, no less than six smallest features.
 ///
 /// A search that knows which chunks lean on which then finds a feature selected in the chunk under the chunk, or under
 /// a base, a base's base and so on.
 #[must_use]
-pub fn search_keys(bytes: &[u8], files: &[Range<usize>], bases: &[&[u8]], window: u32) -> Vec<u32> {
-    let mut located = Vec::new();
-    locate_features(bytes, &mut located);
-    let mut chosen = selected(&located, bytes.len(), window);
-    let winnowed = chosen.clone();
+pub fn search_keys(located: &[Located], len: usize, files: &[Range<usize>], window: u32) -> SearchKeys {
+    let winnowed = selected(located, len, window);
+    let mut chosen = winnowed.clone();
     for file in files {
         let within = |one: &&Located| one.start >= file.start && one.start + SHINGLE_BYTES <= file.end;
         let have = winnowed.iter().filter(within).count();
@@ -61,19 +66,32 @@ pub fn search_keys(bytes: &[u8], files: &[Range<usize>], bases: &[&[u8]], window
             chosen.extend(others.into_iter().take(LEAST - have));
         }
     }
-    let mut keys = sorted(chosen.iter().map(|one| search_key(one.feature)).collect());
-    for base in bases {
-        let known = selected_keys(base, window);
-        keys.retain(|key| known.binary_search(key).is_err());
-    }
+    SearchKeys { selected: sorted(&winnowed), entered: sorted(&chosen) }
+}
+
+/// Takes out of a chunk's keys those that are [selected](selected_keys) in a base of it.
+pub fn leave_to_base(keys: &mut Vec<u32>, selected: &[u32]) {
+    keys.retain(|key| selected.binary_search(key).is_err());
+}
+
+/// Keys under which a chunk with these bytes and bases is entered, but for those of its files.
+pub(crate) fn keys_of(gear: &Gear, plain: &[u8], bases: &[&[u8]], window: u32) -> Vec<u32> {
+    let mut located = Vec::new();
+    let mut keys_of = |bytes: &[u8]| {
+        located.clear();
+        gear.locate_features(bytes, &mut located);
+        selected_keys(&located, bytes.len(), window)
+    };
+    let mut keys = keys_of(plain);
+    bases.iter().for_each(|base| leave_to_base(&mut keys, &keys_of(base)));
     keys
 }
 
 /// Keys of all features of a chunk, ascending: whatever it may be entered under.
-pub(crate) fn all_keys(bytes: &[u8]) -> Vec<u32> {
+pub(crate) fn all_keys(gear: &Gear, bytes: &[u8]) -> Vec<u32> {
     let mut located = Vec::new();
-    locate_features(bytes, &mut located);
-    sorted(located.iter().map(|one| search_key(one.feature)).collect())
+    gear.locate_features(bytes, &mut located);
+    sorted(&located)
 }
 
 fn selected(located: &[Located], len: usize, window: u32) -> Vec<Located> {
@@ -82,7 +100,8 @@ fn selected(located: &[Located], len: usize, window: u32) -> Vec<Located> {
     chosen
 }
 
-fn sorted(mut keys: Vec<u32>) -> Vec<u32> {
+fn sorted(located: &[Located]) -> Vec<u32> {
+    let mut keys: Vec<u32> = located.iter().map(|one| search_key(one.feature)).collect();
     keys.sort_unstable();
     keys.dedup();
     keys
@@ -100,26 +119,32 @@ mod tests {
             .collect()
     }
 
+    fn located(bytes: &[u8]) -> Vec<Located> {
+        let mut located = Vec::new();
+        Gear::FROZEN.locate_features(bytes, &mut located);
+        located
+    }
+
     #[test]
     fn what_a_base_is_found_by_is_not_entered_again() {
         let base = noise(40_000, 1);
         let mut chunk = base.clone();
         chunk.splice(20_000..20_010, noise(3000, 2));
-        let (window, selected) = (2048, selected_keys(&chunk, 2048));
-        let keys = search_keys(&chunk, &[], &[&base], window);
+        let selected = |bytes: &[u8]| selected_keys(&located(bytes), bytes.len(), 2048);
+        let keys = keys_of(&Gear::FROZEN, &chunk, &[&base], 2048);
         assert!(!keys.is_empty() && keys.len() < 10, "{}", keys.len());
-        let of_base = selected_keys(&base, window);
-        assert!(selected.iter().all(|key| keys.contains(key) || of_base.contains(key)));
-        assert!(search_keys(&base, &[], &[&base], window).is_empty());
+        let of_base = selected(&base);
+        assert!(selected(&chunk).iter().all(|key| keys.contains(key) || of_base.contains(key)));
+        assert!(keys_of(&Gear::FROZEN, &base, &[&base], 2048).is_empty());
     }
 
     #[test]
     fn small_files_in_one_chunk_have_features_each() {
         let bytes = noise(12_000, 3);
         let files: Vec<Range<usize>> = (0..12).map(|i| i * 1000..(i + 1) * 1000).collect();
-        let keys = search_keys(&bytes, &files, &[], 2048);
+        let keys = search_keys(&located(&bytes), bytes.len(), &files, 2048).entered;
         for file in files {
-            let own = all_keys(&bytes[file]);
+            let own = all_keys(&Gear::FROZEN, &bytes[file]);
             let found = own.iter().filter(|key| keys.contains(key)).count();
             assert!(found >= LEAST.min(own.len().saturating_sub(1)), "{found} of {}", own.len());
         }

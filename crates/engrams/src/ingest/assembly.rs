@@ -1,12 +1,31 @@
 //! Files assembled from the pieces of decided chunks, and put into the draft in the order of the stream.
 
-use engrams_store::tree::{Attributes, FileNode, Node, Piece};
-use engrams_store::{Entry, Error, FileTally, PieceList, Result};
+use std::ops::Range;
+use std::sync::Arc;
 
-use super::{Event, Group, RawChunk, Worker, put_here, trace, unless_corrupt};
+use engrams_store::tree::{Attributes, FileNode, Node, Piece};
+use engrams_store::{
+    Draft, EngramStore, Entry, Error, FileTally, PieceList, Result, Traces, Version, unless_corrupt,
+};
+
+use super::counts::Counts;
+use super::group::{Event, Group, RawChunk};
+
+/// Assembles files, in order. Lives on a thread of its own.
+pub(crate) struct Assembler {
+    store: EngramStore,
+    draft: Draft,
+    counts: Arc<Counts>,
+    traces: Traces,
+    open: Option<OpenFile>,
+    /// Files were put: what is cleared or replaced may be one of them.
+    has_put: bool,
+    /// A directory, or nothing, is at this path and above it: the last one that was looked at.
+    good_parent: Option<Vec<u8>>,
+}
 
 /// The file that the stream is in.
-pub(super) struct OpenFile {
+struct OpenFile {
     path: Vec<u8>,
     attributes: Attributes,
     list: PieceList,
@@ -15,8 +34,14 @@ pub(super) struct OpenFile {
     counted: Option<Entry>,
 }
 
-impl Worker {
-    pub(super) fn assemble(&mut self, group: &Group, ids: &[u64]) -> Result<()> {
+impl Assembler {
+    pub(crate) fn new(store: EngramStore, draft: Draft, counts: Arc<Counts>) -> Self {
+        let traces = Traces::default();
+        Self { store, draft, counts, traces, open: None, has_put: false, good_parent: None }
+    }
+
+    /// Puts what a group holds into the draft; `ids` are its chunks'.
+    pub(crate) fn assemble(&mut self, group: &Group, ids: &[u64]) -> Result<()> {
         let mut events = group.events.iter().peekable();
         for (chunk, &id) in group.chunks.iter().zip(ids) {
             let mut at = chunk.bytes.start;
@@ -31,13 +56,7 @@ impl Worker {
     }
 
     /// Gives the open file the bytes `range` of the group's data, which lie in this chunk.
-    fn extend(
-        &mut self,
-        group: &Group,
-        chunk: &RawChunk,
-        id: u64,
-        range: std::ops::Range<usize>,
-    ) -> Result<()> {
+    fn extend(&mut self, group: &Group, chunk: &RawChunk, id: u64, range: Range<usize>) -> Result<()> {
         let Some(open) = &mut self.open else { return Ok(()) };
         if range.is_empty() {
             return Ok(());
@@ -45,7 +64,7 @@ impl Worker {
         let start = (range.start - chunk.bytes.start) as u32;
         let piece = Piece { chunk: id, start, len: range.len() as u32 };
         if !self.traces.has(&piece) {
-            self.traces.keep(piece, trace(self.store.gear(), group, chunk, piece));
+            self.traces.keep(piece, group.trace_of(self.store.gear(), chunk, piece));
         }
         open.list.push(piece)?;
         open.tally.push(&mut self.traces, piece)
@@ -173,8 +192,14 @@ impl Worker {
         Ok(())
     }
 
+    /// Publishes everything as one version.
+    pub(crate) fn commit(mut self, message: &str) -> Result<Version> {
+        self.forget_removed()?;
+        self.draft.commit(message)
+    }
+
     /// Takes out of the engram the base's files that are gone.
-    pub(super) fn forget_removed(&mut self) -> Result<()> {
+    fn forget_removed(&mut self) -> Result<()> {
         let (store, traces) = (&self.store, &mut self.traces);
         self.draft.forget_removed(&mut |old| unless_corrupt(store.tally(old.file()).finish(traces)))
     }
@@ -206,4 +231,9 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// The file entry of `entry`, when it was put by this very draft.
+fn put_here(draft: &Draft, entry: Option<Entry>) -> Option<Entry> {
+    entry.filter(|entry| entry.version == draft.provisional() && matches!(entry.node, Node::File(_)))
 }

@@ -1,42 +1,32 @@
-//! The back of the pipeline: decides the chunks of a group, stages them, and assembles files from their pieces.
+//! Decision: each chunk of a group is one that is stored, or is staged, coded alone or against what it resembles.
 
 use std::sync::{Arc, OnceLock, PoisonError};
 
-use engrams_core::{CorrectionPolicy, Dimension, Gear, bottom_k, encode, is_recall};
-use engrams_store::tree::{Node, Piece};
+use engrams_core::{CorrectionPolicy, Dimension, bottom_k, encode, is_recall};
 use engrams_store::{
-    Candidate, Draft, EngramStore, Entry, Error, ErrorKind, Head, NewChunk, Plain, RECALL_FEATURES, Result,
-    STORED_VECTOR_BYTES, Staging, Trace, Traces, Version, is_noise, search_keys, unless_corrupt,
+    Candidate, EngramStore, Error, ErrorKind, Head, NewChunk, Plain, RECALL_FEATURES, Result, Reuse,
+    STORED_VECTOR_BYTES, SearchKeys, Staging, is_noise, leave_to_base, search_keys, unless_corrupt,
 };
 use rayon::prelude::*;
 
-use super::choice::{Choices, Chooser, Cover, cover};
+use super::choice::{Choices, Chooser, Known, cover};
 use super::correct::{Coded, Task, Trial, code};
 use super::counts::Counts;
 use super::effort::Effort;
 use super::group::{Event, Group, RawChunk, SharedHasher};
 use super::options::Settings;
 use super::run::{Kin, Run};
-use assembly::OpenFile;
-
-mod assembly;
 
 /// Decides groups in order. Lives on a thread of its own.
-pub(crate) struct Worker {
+pub(crate) struct Decider {
     store: EngramStore,
-    draft: Draft,
+    reuse: Reuse,
     settings: Settings,
     policy: CorrectionPolicy,
     counts: Arc<Counts>,
     pool: OnceLock<rayon::ThreadPool>,
-    traces: Traces,
-    open: Option<OpenFile>,
     /// The hash of the file that the stream is in, when it is left to this thread.
     hashing: Option<SharedHasher>,
-    /// Files were put: what is cleared or replaced may be one of them.
-    has_put: bool,
-    /// A directory, or nothing, is at this path and above it: the last one that was looked at.
-    good_parent: Option<Vec<u8>>,
     /// What the stream is expected to resemble next: the chunk after the last one's base.
     successor: Option<u64>,
     effort: Effort,
@@ -49,7 +39,9 @@ struct Sketch {
     vector: [u8; STORED_VECTOR_BYTES],
     /// Its smallest features.
     features: Vec<u64>,
-    cover: Cover,
+    known: Known,
+    /// What a search may find it by.
+    search: Vec<u32>,
     is_noise: bool,
 }
 
@@ -70,20 +62,8 @@ enum Source {
     Stored(Plain),
 }
 
-impl Plan {
-    /// The bytes of a chunk that may be a base of this one.
-    fn bytes_of<'a>(&'a self, group: &'a Group, base: u64) -> Option<&'a [u8]> {
-        let chosen = self.choices.iter().flatten().find(|chosen| chosen.id == base);
-        let kin = || match &self.kin.iter().find(|(kin, _)| kin.id == base)?.1 {
-            Source::Group(at) => Some(group.bytes_of(&group.chunks[*at])),
-            Source::Stored(plain) => Some(&plain[..]),
-        };
-        chosen.map(|chosen| &chosen.plain[..]).or_else(kin)
-    }
-}
-
-impl Worker {
-    pub(crate) fn new(store: EngramStore, draft: Draft, settings: Settings, counts: Arc<Counts>) -> Self {
+impl Decider {
+    pub(crate) fn new(store: EngramStore, reuse: Reuse, settings: Settings, counts: Arc<Counts>) -> Self {
         let threshold = settings.correction_threshold;
         let policy = CorrectionPolicy::default();
         let limits = store.superblock();
@@ -97,31 +77,17 @@ impl Worker {
         };
         Self {
             store,
-            draft,
+            reuse,
             settings,
             policy,
             counts,
             pool: OnceLock::new(),
-            traces: Traces::default(),
-            open: None,
             hashing: None,
-            has_put: false,
-            good_parent: None,
             successor: None,
             effort,
             chooser: Chooser::new(),
             run: Run::default(),
         }
-    }
-
-    /// Decides a group: its chunks are staged, its files are in the draft.
-    pub(crate) fn process(&mut self, group: &Group) -> Result<()> {
-        if self.settings.only_mends {
-            let names = self.name(group)?;
-            return mend(&self.store.clone().staging(self.draft.reuse()), group, &names);
-        }
-        let ids = self.decide(group)?;
-        self.assemble(group, &ids)
     }
 
     /// Maps in parallel, when there is enough to do.
@@ -178,12 +144,15 @@ impl Worker {
         work
     }
 
-    /// Ids of the group's chunks, all of them staged.
-    fn decide(&mut self, group: &Group) -> Result<Vec<u64>> {
+    /// Ids of the group's chunks, all of them staged; `None` when lost chunks are mended and nothing else.
+    pub(crate) fn decide(&mut self, group: &Group) -> Result<Option<Vec<u64>>> {
         let names = self.name(group)?;
         let store = self.store.clone();
-        let mut staging = store.staging(self.draft.reuse());
+        let mut staging = store.staging(&self.reuse);
         mend(&staging, group, &names)?;
+        if self.settings.only_mends {
+            return Ok(None);
+        }
         let mut ids = Vec::with_capacity(names.len());
         let mut novel: Vec<usize> = Vec::new();
         for (at, found) in staging.find(&names)?.into_iter().enumerate() {
@@ -193,14 +162,15 @@ impl Worker {
             });
             ids.push(id);
         }
-        let sketches = self.map(&novel, |&at| Ok(sketch(group, &group.chunks[at])))?;
+        let window = store.superblock().search_window;
+        let sketches = self.map(&novel, |&at| Ok(sketch(group, &group.chunks[at], window)))?;
+        novel.iter().zip(&sketches).for_each(|(&at, sketch)| self.chooser.keep(ids[at], &sketch.known));
         let features: Vec<&[u64]> = sketches.iter().map(|s| s.features.as_slice()).collect();
         let recalled = staging.recall(&features)?;
         let ranked = self.rank(&ids, &novel, &sketches, recalled)?;
         let plans = self.plan(&ids, &novel, &sketches, ranked)?;
-        let coded = self.correct(group, &plans)?;
-        let search = self.search_keys(group, &plans, &coded)?;
-        for (((plan, sketch), coded), search) in plans.iter().zip(&sketches).zip(coded).zip(&search) {
+        let coded = self.correct(group, &plans, &sketches)?;
+        for ((plan, sketch), (coded, search)) in plans.iter().zip(&sketches).zip(coded) {
             let at = plan.at;
             let plain = group.bytes_of(&group.chunks[at]);
             let depth = staging.depth_above(coded.correction.bases())?;
@@ -217,13 +187,13 @@ impl Worker {
             };
             // Whoever would find a twin finds its base: its own entries would only push older ones out.
             let features = if plan.is_twin && depth > 0 { &[][..] } else { &sketch.features };
-            self.chooser.keep(ids[at], &sketch.cover);
-            staging.put(NewChunk { id: ids[at], head, payload: coded.payload, plain, features, search })?;
+            let (id, payload, search) = (ids[at], coded.payload, &search);
+            staging.put(NewChunk { id, head, payload, plain, features, search })?;
         }
         staging.write()?;
         self.counts.reused.add((ids.len() - novel.len()) as u64);
         self.counts.stored.add(group.chunks.last().map_or(0, |last| last.bytes.end as u64));
-        Ok(ids)
+        Ok(Some(ids))
     }
 
     fn count_novel(&self, coded: &Coded, plain: usize) {
@@ -276,7 +246,7 @@ impl Worker {
         let end = novel.first().map_or(0, |&at| ids[at]);
         let work: Vec<(&Sketch, &Vec<Candidate>)> = sketches.iter().zip(&ranked).collect();
         let choices = self.map(&work, |(sketch, ranked)| {
-            self.chooser.choose(&self.store, &self.effort, &sketch.cover, ranked, end)
+            self.chooser.choose(&self.store, &self.effort, &sketch.known.cover, ranked, end)
         })?;
         let is_usual = self.policy.root_gain >= CorrectionPolicy::default().root_gain;
         let mut plans = Vec::with_capacity(novel.len());
@@ -300,33 +270,31 @@ impl Worker {
         Ok(plans)
     }
 
-    /// Codes each novel chunk.
-    fn correct(&self, group: &Group, plans: &[Plan]) -> Result<Vec<Coded>> {
+    /// Codes each novel chunk, and tells what a search finds it by.
+    fn correct(&self, group: &Group, plans: &[Plan], sketches: &[Sketch]) -> Result<Vec<(Coded, Vec<u32>)>> {
         let run = plans.len().div_ceil(2 * self.settings.threads).max(1);
-        let runs: Vec<&[Plan]> = plans.chunks(run).collect();
-        let coded = self.map(&runs, |run| {
-            let tasks: Vec<Task<'_>> = run.iter().map(|plan| task(group, plan)).collect();
-            code(&tasks, self.settings.compression, &self.policy)
+        let runs: Vec<_> = plans.chunks(run).zip(sketches.chunks(run)).collect();
+        let coded = self.map(&runs, |(plans, sketches)| {
+            let tasks: Vec<Task<'_>> = plans.iter().map(|plan| task(group, plan)).collect();
+            let coded = code(&tasks, self.settings.compression, &self.policy)?;
+            let with_keys = |(sketch, coded): (&Sketch, Coded)| {
+                let search = self.search_keys(sketch, coded.correction.bases())?;
+                Ok((coded, search))
+            };
+            sketches.iter().zip(coded).map(with_keys).collect::<Result<Vec<_>>>()
         })?;
         Ok(coded.into_iter().flatten().collect())
     }
 
-    /// What a search finds each novel chunk by.
-    fn search_keys(&self, group: &Group, plans: &[Plan], coded: &[Coded]) -> Result<Vec<Vec<u32>>> {
-        let window = self.store.superblock().search_window;
-        let work: Vec<(&Plan, &Coded)> = plans.iter().zip(coded).collect();
-        self.map(&work, |(plan, coded)| {
-            let chunk = &group.chunks[plan.at];
-            let bases: Vec<&[u8]> =
-                coded.correction.bases().iter().filter_map(|&base| plan.bytes_of(group, base)).collect();
-            Ok(search_keys(group.bytes_of(chunk), &group.files_in(chunk), &bases, window))
-        })
-    }
-
-    /// Publishes everything as one version.
-    pub(crate) fn commit(mut self, message: &str) -> Result<Version> {
-        self.forget_removed()?;
-        self.draft.commit(message)
+    /// What a search finds a chunk with these bases by.
+    fn search_keys(&self, sketch: &Sketch, bases: &[u64]) -> Result<Vec<u32>> {
+        let mut keys = sketch.search.clone();
+        for &base in bases {
+            if let Some(known) = self.chooser.known(&self.store, base)? {
+                leave_to_base(&mut keys, &known.selected);
+            }
+        }
+        Ok(keys)
     }
 }
 
@@ -360,7 +328,10 @@ fn task<'a>(group: &'a Group, plan: &'a Plan) -> Task<'a> {
     Task { plain: bytes_at(plan.at), trials }
 }
 
-fn sketch(group: &Group, chunk: &RawChunk) -> Sketch {
+fn sketch(group: &Group, chunk: &RawChunk, window: u32) -> Sketch {
+    let located = group.located(chunk);
+    let SearchKeys { selected, entered } =
+        search_keys(&located, chunk.bytes.len(), &group.files_in(chunk), window);
     let features: Vec<u64> = group.features_of(chunk).iter().copied().filter(|&f| is_recall(f)).collect();
     let hypervector = encode(&features, Dimension::RECALL);
     let mut vector = [0; STORED_VECTOR_BYTES];
@@ -369,22 +340,9 @@ fn sketch(group: &Group, chunk: &RawChunk) -> Sketch {
     }
     Sketch {
         vector,
-        cover: cover(&features),
+        known: Known { cover: cover(&features), selected: selected.into() },
+        search: entered,
         features: bottom_k(&features, RECALL_FEATURES),
         is_noise: is_noise(group.bytes_of(chunk)),
     }
-}
-
-/// The file entry of `entry`, when it was put by this very draft.
-fn put_here(draft: &Draft, entry: Option<Entry>) -> Option<Entry> {
-    entry.filter(|entry| entry.version == draft.provisional() && matches!(entry.node, Node::File(_)))
-}
-
-/// A trace of a piece of a chunk in a group.
-fn trace(gear: &Gear, group: &Group, chunk: &RawChunk, piece: Piece) -> Trace {
-    let bytes = group.bytes_of(chunk);
-    if piece.len as usize == bytes.len() {
-        return Trace::new(gear, bytes, Some(group.features_of(chunk)));
-    }
-    Trace::new(gear, &bytes[piece.start as usize..(piece.start + piece.len) as usize], None)
 }
