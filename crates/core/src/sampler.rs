@@ -112,19 +112,22 @@ impl Sampler {
         let mut positions = [0; BLOCK / 64 * MOST_SELECTED];
         let selected = list(raw, self.raw_before, &mut positions);
         self.features.reserve(selected.len());
-        self.starts.reserve(selected.len());
-        for position in selected {
+        let mut cut = None;
+        let mut listed = selected.len();
+        for (index, position) in selected.iter().enumerate() {
             let position = usize::from(*position);
             let Some(window) = bytes[position..].first_chunk() else { break };
             let feature = gear.feature(window);
             self.features.push(feature);
-            self.starts.push((self.len + position - BEFORE) as u32);
             if feature.rotate_left(32) < limit(self.len + position + 1) {
-                return Some(self.take(position + 1, raw));
+                (cut, listed) = (Some(position + 1), index + 1);
+                break;
             }
         }
-        self.take(count, raw);
-        None
+        let start = |position: &u16| (self.len + usize::from(*position) - BEFORE) as u32;
+        self.starts.extend(selected[..listed].iter().map(start));
+        let taken = self.take(cut.unwrap_or(count), raw);
+        cut.map(|_| taken)
     }
 
     #[inline]

@@ -8,7 +8,6 @@
 //! A stretch with m positions of a much longer string, m below the window, holds a selected feature with probability
 //! 1 - ((window - m) / window)^2; from m = window on it is certain, where the string has features at all.
 
-use alloc::collections::VecDeque;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -59,44 +58,37 @@ fn locate_by(gear: &Gear, bytes: &[u8], out: &mut Vec<Located>) {
     }
 }
 
-/// Calls `select` with those of `features`, which lie in a string of `len` bytes in order, that are the smallest of any
+/// Calls `selected` with those of `features`, which lie in a string of `len` bytes in order, that are the smallest of any
 /// `window` consecutive positions; windows may reach out of the string with less than half of themselves, so that
 /// what lies at an end is found as well as the rest. Of equal features the last counts. Ascending by place, each once.
+///
+/// A feature is selected if some window lies between its neighbours that come before it: the nearest smaller one to its left
+/// and the nearest one that is not greater to its right. A stack finds both for all features in one pass.
 pub fn winnow(features: &[Located], len: usize, window: usize, mut selected: impl FnMut(Located)) {
-    let mut queue: VecDeque<Located> = VecDeque::new();
-    let mut last = None;
     let half = window / 2;
-    // The smallest changes only where a feature comes in or goes out: those are the windows to look at.
-    let end = len.saturating_sub(half).max(1);
-    let mut next = 0;
-    let mut start_of_window = 0usize;
-    // Places are shifted by `half`, so that the first window begins at 0.
-    while start_of_window < end + half {
-        let limit = start_of_window + window;
-        while let Some(&one) = features.get(next).filter(|one| one.start + half < limit) {
-            while queue.back().is_some_and(|old| old.feature >= one.feature) {
-                queue.pop_back();
+    // Windows begin from `-half` on; all places here are shifted by that.
+    let last_window = half + len.saturating_sub(half).max(1) - 1;
+    let place = |at: usize| features[at].start + half;
+    // One past the nearest smaller feature to the left; the nearest feature to the right that is not greater.
+    let mut after_left = vec![0; features.len()];
+    let mut right = vec![usize::MAX; features.len()];
+    let mut open: Vec<usize> = Vec::new();
+    for at in 0..features.len() {
+        while let Some(&before) = open.last() {
+            if features[before].feature < features[at].feature {
+                after_left[at] = place(before) + 1;
+                break;
             }
-            queue.push_back(one);
-            next += 1;
+            right[before] = place(at);
+            open.pop();
         }
-        while queue.front().is_some_and(|old| old.start + half < start_of_window) {
-            queue.pop_front();
-        }
-        if let Some(&smallest) = queue.front()
-            && last != Some(smallest.start)
-        {
-            last = Some(smallest.start);
-            selected(smallest);
-        }
-        let comes = features.get(next).map(|one| (one.start + half + 1).saturating_sub(window));
-        let goes = queue.front().map(|old| old.start + half + 1);
-        match (comes, goes) {
-            (None, None) => break,
-            (comes, goes) => {
-                start_of_window =
-                    comes.unwrap_or(usize::MAX).min(goes.unwrap_or(usize::MAX)).max(start_of_window + 1);
-            }
+        open.push(at);
+    }
+    for (at, feature) in features.iter().enumerate() {
+        let first = after_left[at].max((place(at) + 1).saturating_sub(window));
+        let last = place(at).min(right[at].saturating_sub(window)).min(last_window);
+        if first <= last && right[at] >= window {
+            selected(*feature);
         }
     }
 }

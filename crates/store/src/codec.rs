@@ -63,8 +63,14 @@ pub struct Encoder<'p> {
 /// At this level zstd's rows of matches give way to chains: rows find 0.1 % more, but to enter a prefix into them takes a
 /// third of the time that corrections take.
 const CHAINS_AT: i32 = 5;
-/// Chains need no larger table than the window up to here (zstd takes twice that, which has to be cleared each time).
-const CHAINS_WINDOW_LOG: u32 = 18;
+/// Windows up to here are searched by these parameters, longer ones as zstd chooses.
+const CHAINS_WINDOW_LOG: u32 = 20;
+/// The table that chains begin in has an eighth of the window's positions: it is cleared for each chunk and looked into at
+/// random, and a small one stays in the processor's cache. The chains reach through the whole window. Matches of six
+/// bytes or more, sixteen looked at (docs/decisions/0023).
+const CHAINS_HASH_LOG_BELOW_WINDOW: u32 = 3;
+const CHAINS_MIN_MATCH: u32 = 6;
+const CHAINS_SEARCH_LOG: u32 = 4;
 /// The level at which [noise](is_noise) is searched for repeats.
 const NOISE_LEVEL: i32 = 1;
 
@@ -143,12 +149,19 @@ impl<'p> Encoder<'p> {
         let window = (usize::BITS - reach.leading_zeros()).clamp(MIN_WINDOW_LOG, MAX_WINDOW_LOG);
         let chains = self.compression.level() == CHAINS_AT && window <= CHAINS_WINDOW_LOG;
         let mut out = buffer(zstd_safe::compress_bound(plain.len()));
-        self.context
-            .set_parameter(CParameter::WindowLog(window))
-            // 0: as zstd chooses.
-            .and_then(|_| self.context.set_parameter(CParameter::HashLog(if chains { window } else { 0 })))
-            .and_then(|_| self.context.compress2(&mut out, plain))
-            .map_err(|code| zstd_error(ErrorKind::Io, code))?;
+        // 0: as zstd chooses.
+        let chosen = |value| if chains { value } else { 0 };
+        for parameter in [
+            CParameter::WindowLog(window),
+            CParameter::HashLog(chosen(window - CHAINS_HASH_LOG_BELOW_WINDOW)),
+            CParameter::ChainLog(chosen(window)),
+            CParameter::MinMatch(chosen(CHAINS_MIN_MATCH)),
+            CParameter::SearchLog(chosen(CHAINS_SEARCH_LOG)),
+        ] {
+            self.context.set_parameter(parameter).map_err(|code| zstd_error(ErrorKind::Io, code))?;
+        }
+        let coded = self.context.compress2(&mut out, plain);
+        coded.map_err(|code| zstd_error(ErrorKind::Io, code))?;
         Ok(out)
     }
 }

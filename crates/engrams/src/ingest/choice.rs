@@ -94,7 +94,14 @@ impl Chooser {
         let mut near = Vec::new();
         for candidate in ranked.iter().take(effort.candidates) {
             match self.choosable(store, candidate.id, &candidate.head, by_cover)? {
-                Some(choosable) => pool.push(choosable),
+                Some(choosable) => {
+                    let left = wanted.len() - shared(wanted, &choosable.cover);
+                    pool.push(choosable);
+                    // What the next ones add would not be worth a base, and looking at them is decoding them.
+                    if by_cover && left < LEAST_GAIN && !effort.tries_all {
+                        break;
+                    }
+                }
                 // What can't be a base has bases that may: they resemble the chunk hardly less.
                 None => near.extend(&candidate.head.bases),
             }
@@ -221,8 +228,15 @@ fn pick(pool: &[Choosable], mut left: Option<&mut Vec<u32>>, limit: usize, most:
     chosen
 }
 
-fn shared(left: &[u32], cover: &[u32]) -> usize {
-    left.iter().filter(|feature| cover.binary_search(feature).is_ok()).count()
+/// How many both have, each ascending.
+fn shared(left: &[u32], mut cover: &[u32]) -> usize {
+    let mut count = 0;
+    for feature in left {
+        let before = cover.iter().take_while(|other| *other < feature).count();
+        cover = &cover[before..];
+        count += usize::from(cover.first() == Some(feature));
+    }
+    count
 }
 
 #[cfg(test)]

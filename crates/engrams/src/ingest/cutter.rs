@@ -28,7 +28,7 @@ const READ_BYTES: usize = 256 << 10;
 /// A group ends with this many events, whatever its bytes: bounds memory.
 const MOST_EVENTS: usize = 16 * GROUP_EVENTS;
 /// Lengths of buffers are multiples of this.
-const GROUP_STEP: usize = 1 << 20;
+const GROUP_STEP: usize = 2 << 20;
 /// Spare groups kept: more are never on their way.
 const MOST_SPARE: usize = 3;
 /// Events without bytes between them are sent on in groups of this many.
@@ -84,7 +84,10 @@ impl Cutter {
     /// The buffer's rest, with `len` bytes at least.
     fn room(&mut self, len: usize) -> &mut [u8] {
         let needed = self.filled + len;
-        if self.group.data.len() < needed {
+        if self.group.data.is_empty() {
+            // Zeros that nobody has to write.
+            self.group.data = vec![0; needed.next_multiple_of(GROUP_STEP)];
+        } else if self.group.data.len() < needed {
             self.group.data.resize(needed.next_multiple_of(GROUP_STEP), 0);
         }
         &mut self.group.data[self.filled..]

@@ -162,13 +162,32 @@ impl Decider {
             });
             ids.push(id);
         }
-        let window = store.superblock().search_window;
-        let sketches = self.map(&novel, |&at| Ok(sketch(group, &group.chunks[at], window)))?;
+        if novel.is_empty() {
+            self.successor = ids.last().and_then(|id| id.checked_add(1)).or(self.successor);
+        } else {
+            self.stage(staging, group, &names, &ids, &novel)?;
+        }
+        self.counts.reused.add((ids.len() - novel.len()) as u64);
+        self.counts.stored.add(group.chunks.last().map_or(0, |last| last.bytes.end as u64));
+        Ok(Some(ids))
+    }
+
+    /// Stages the chunks of a group that are not stored yet.
+    fn stage<'g>(
+        &mut self,
+        mut staging: Staging<'g>,
+        group: &'g Group,
+        names: &[[u8; 32]],
+        ids: &[u64],
+        novel: &[usize],
+    ) -> Result<()> {
+        let window = self.store.superblock().search_window;
+        let sketches = self.map(novel, |&at| Ok(sketch(group, &group.chunks[at], window)))?;
         novel.iter().zip(&sketches).for_each(|(&at, sketch)| self.chooser.keep(ids[at], &sketch.known));
         let features: Vec<&[u64]> = sketches.iter().map(|s| s.features.as_slice()).collect();
         let recalled = staging.recall(&features)?;
-        let ranked = self.rank(&ids, &novel, &sketches, recalled)?;
-        let plans = self.plan(&ids, &novel, &sketches, ranked)?;
+        let ranked = self.rank(ids, novel, &sketches, recalled)?;
+        let plans = self.plan(ids, novel, &sketches, ranked)?;
         let coded = self.correct(group, &plans, &sketches)?;
         for ((plan, sketch), (coded, search)) in plans.iter().zip(&sketches).zip(coded) {
             let at = plan.at;
@@ -190,10 +209,7 @@ impl Decider {
             let (id, payload, search) = (ids[at], coded.payload, &search);
             staging.put(NewChunk { id, head, payload, plain, features, search })?;
         }
-        staging.write()?;
-        self.counts.reused.add((ids.len() - novel.len()) as u64);
-        self.counts.stored.add(group.chunks.last().map_or(0, |last| last.bytes.end as u64));
-        Ok(Some(ids))
+        staging.write()
     }
 
     fn count_novel(&self, coded: &Coded, plain: usize) {

@@ -27,20 +27,26 @@ const MOST_REWRITTEN: usize = 8;
 pub(super) fn merge_small_tables(backend: &RocksBackend, least: usize) -> Result<()> {
     let database = backend.database()?;
     let tables = database.live_files().map_err(|error| backend.failure("list the tables of", error))?;
-    for name in FAMILIES {
-        let family = backend.family_named(name)?;
-        let mut tables: Vec<_> = tables.iter().filter(|table| table.column_family_name == name).collect();
-        tables.sort_by(|a, b| a.start_key.cmp(&b.start_key));
-        for run in tables.chunk_by(|a, b| is_small(a) && is_small(b)) {
-            if is_worth_merging(run, least) && rewritten_bytes(&tables, run) <= limit(run) {
-                let mut how = CompactOptions::default();
-                how.set_exclusive_manual_compaction(false);
-                how.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
-                let (first, last) = span(run);
-                database.compact_range_cf_opt(family, first, last, &how);
-            }
+    let families: Vec<_> =
+        FAMILIES.iter().map(|name| Ok((*name, backend.family_named(name)?))).collect::<Result<_>>()?;
+    // Side by side: a merge waits for its syncs most of the time.
+    std::thread::scope(|threads| {
+        for (name, family) in families {
+            let mut tables: Vec<_> = tables.iter().filter(|table| table.column_family_name == name).collect();
+            threads.spawn(move || {
+                tables.sort_by(|a, b| a.start_key.cmp(&b.start_key));
+                for run in tables.chunk_by(|a, b| is_small(a) && is_small(b)) {
+                    if is_worth_merging(run, least) && rewritten_bytes(&tables, run) <= limit(run) {
+                        let mut how = CompactOptions::default();
+                        how.set_exclusive_manual_compaction(false);
+                        how.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+                        let (first, last) = span(run);
+                        database.compact_range_cf_opt(family, first, last, &how);
+                    }
+                }
+            });
         }
-    }
+    });
     Ok(())
 }
 
