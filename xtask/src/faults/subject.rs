@@ -117,11 +117,13 @@ impl Subject {
 
     /// Waits for what was started.
     pub(super) fn wait(&self, mut child: Child) -> Outcome<Ran> {
+        let mut threads = String::new();
         let end = match wait_for(&mut child, LIMIT)? {
             Some(status) => {
                 status.code().map_or_else(|| End::Signal(status.signal().unwrap_or_default()), End::Exit)
             }
             None => {
+                threads = threads_of(child.id());
                 kill(&mut child)?;
                 End::Hung
             }
@@ -130,7 +132,7 @@ impl Subject {
         Ok(Ran {
             end,
             output: String::from_utf8_lossy(&read("output")?).into_owned(),
-            complaint: String::from_utf8_lossy(&read("complaint")?).into_owned(),
+            complaint: threads + &String::from_utf8_lossy(&read("complaint")?),
         })
     }
 }
@@ -163,6 +165,20 @@ impl Ran {
         let said: Vec<&str> = self.complaint.lines().take(3).collect();
         format!("{:?}, saying {said:?}", self.end)
     }
+}
+
+/// What each thread of a process that hangs is at: its state, the system call with its arguments, and its name.
+fn threads_of(process: u32) -> String {
+    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else { return String::new() };
+    let mut line = String::from("its threads:");
+    for thread in threads.flatten() {
+        let read = |name| fs::read_to_string(thread.path().join(name)).unwrap_or_default();
+        let stat = read("stat");
+        let state = stat.rsplit(')').next().unwrap_or_default().split_whitespace().next();
+        let (state, call) = (state.unwrap_or("?"), read("syscall"));
+        line += &format!(" [{} {state} in {}: {}]", read("comm").trim(), read("wchan"), call.trim());
+    }
+    line + "\n"
 }
 
 /// Waits for at most `limit`; `None` when it still runs.
