@@ -125,6 +125,11 @@ fn from_bytes(mut bytes: &[u8]) -> Records {
     records
 }
 
+/// The plain store of the format that this release writes: its records, for stores of 1 KiB chunks.
+pub(crate) fn plain() -> Records {
+    from_bytes(&std::fs::read(path(FORMAT, "plain")).unwrap())
+}
+
 #[test]
 fn stores_of_every_format_open_read_as_they_were_and_are_written_to() {
     let home = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata/stores");
