@@ -475,6 +475,8 @@ fn a_lost_key_record_comes_back_from_a_copy_of_the_store_and_only_with_its_key()
         assert_eq!(error.kind(), ErrorKind::Corrupt);
         assert!(error.to_string().contains("key record"), "{error}");
     }
+    let nothing = repair(&Arc::new(MemoryBackend::new()), key(1), &[&source]).unwrap_err();
+    assert_eq!(nothing.kind(), ErrorKind::NotFound);
     assert_eq!(repair(&backend, key(2), &[&source]).unwrap_err().kind(), ErrorKind::Denied);
     assert!(all(&backend) == damaged, "something was written");
     let report = repair(&backend, key(1), &[&source]).unwrap();

@@ -21,7 +21,6 @@ pub use key::{PassphraseCost, StoreKey};
 
 pub(crate) use backend::EncryptedBackend;
 use record::KeyRecord;
-use secrets::Secrets;
 
 use crate::backend::KeyRange;
 use crate::error::unless_corrupt;
@@ -146,13 +145,16 @@ pub(crate) fn restore(backend: &dyn Backend, key: &StoreKey, candidates: &[Vec<u
     if is_sound || superblock.is_some_and(|record| Superblock::decode(&record).is_ok()) {
         return Ok(false);
     }
+    if !holds(backend, |_, _, _| true)? {
+        return Err(Error::not_found("there is no store to repair"));
+    }
     let mut refused = None;
     for candidate in candidates {
         let Some(record) = unless_corrupt(KeyRecord::decode(candidate))? else { continue };
         match record.unlock(key) {
             Err(error) if error.kind() == ErrorKind::Denied => refused = Some(error),
             Err(error) => return Err(error),
-            Ok(secrets) if opens_something(backend, &secrets)? => {
+            Ok(secrets) if holds(backend, |space, key, value| secrets.open(space, key, value).is_some())? => {
                 let mut batch = Batch::new();
                 batch.put(Space::Meta, KeyRecord::KEY, candidate.as_slice());
                 return backend.write(batch, Durability::Durable).map(|()| true);
@@ -168,12 +170,13 @@ pub(crate) fn restore(backend: &dyn Backend, key: &StoreKey, candidates: &[Vec<u
     }))
 }
 
-fn opens_something(backend: &dyn Backend, secrets: &Secrets) -> Result<bool> {
+/// There is a record, as far as they can be read, that `wanted` says yes to.
+fn holds(backend: &dyn Backend, wanted: impl Fn(Space, &[u8], &mut Vec<u8>) -> bool) -> Result<bool> {
     let snapshot = backend.snapshot()?;
     for space in Space::ALL {
         for record in snapshot.scan(space, KeyRange::default()) {
             if let Some((key, mut value)) = unless_corrupt(record)?
-                && secrets.open(space, &key, &mut value).is_some()
+                && wanted(space, &key, &mut value)
             {
                 return Ok(true);
             }
