@@ -10,7 +10,7 @@ use std::process::Command;
 use crate::prerequisites::{install, may_install, on_path};
 use crate::process::{self, Outcome};
 use crate::tally::Tally;
-use crate::workspace::{self, Workspace};
+use crate::workspace::Workspace;
 
 /// Cases of a property on an emulated processor.
 const CASES: &str = "4";
@@ -76,20 +76,9 @@ fn builds_for_arm(rustc: &str) -> bool {
     libraries.is_ok_and(|dir| Path::new(dir.trim()).is_dir())
 }
 
-/// The kernels' widths and frozen vectors on both AVX-512 tiers, interpreted by Miri, which also watches every
-/// load and store. Without Miri the step says so and passes: it comes with nightly toolchains only.
-pub(crate) fn avx_512(workspace: &Workspace, tally: &Tally) -> Outcome {
-    if !cfg!(target_arch = "x86_64") {
-        println!("   only x86-64 has these tiers");
-        return Ok(());
-    }
-    // `cargo` by rustup's proxy: the one running this is of a toolchain already chosen.
-    let nightly = || {
-        let mut command = Command::new("cargo");
-        command.env_remove("RUSTC").env_remove("RUSTUP_TOOLCHAIN").arg("+nightly");
-        command
-    };
-    let there = || process::succeeds(nightly().args(["miri", "--version"]));
+/// `cargo miri`, which is installed if it can be; where it can't, that is said: it comes with nightly toolchains only.
+pub(crate) fn miri(workspace: &Workspace) -> Option<Command> {
+    let there = || process::succeeds(workspace.nightly().args(["miri", "--version"]));
     if !there() {
         let mut rustup = Command::new("rustup");
         // Its outcome shows in the next question.
@@ -99,13 +88,24 @@ pub(crate) fn avx_512(workspace: &Workspace, tally: &Tally) -> Outcome {
         println!(
             "   not run: Miri is missing (rustup toolchain install nightly --component miri --component rust-src)"
         );
+        return None;
+    }
+    let mut command = workspace.nightly();
+    command.arg("miri").env("CARGO_TARGET_DIR", workspace.target().join("miri"));
+    Some(command)
+}
+
+/// The kernels' widths and frozen vectors on both AVX-512 tiers, interpreted by Miri, which also watches every
+/// load and store.
+pub(crate) fn avx_512(workspace: &Workspace, tally: &Tally) -> Outcome {
+    if !cfg!(target_arch = "x86_64") {
+        println!("   only x86-64 has these tiers");
         return Ok(());
     }
-    let mut tests = nightly();
-    tests.args(["miri", "test", "--package", "engrams-kernels", "--test", "it", "--", "vectors", "widths"]);
-    tests.current_dir(workspace.root()).env("CARGO_TARGET_DIR", workspace.target().join("miri"));
+    let Some(mut tests) = miri(workspace) else { return Ok(()) };
+    tests.args(["test", "--package", "engrams-kernels", "--test", "it", "--", "vectors", "widths"]);
     tests.env("RUSTFLAGS", AVX_512).env("PROPTEST_CASES", CASES);
-    tally.run(workspace::without_package(&mut tests))
+    tally.run(&mut tests)
 }
 
 #[cfg(test)]

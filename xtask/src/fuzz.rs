@@ -1,7 +1,6 @@
 //! Each fuzz target for a minute: what it once found, what it is to begin with, and what it makes of that.
 
 use std::fs;
-use std::process::Command;
 
 use crate::process::{self, Outcome};
 use crate::workspace::Workspace;
@@ -10,7 +9,7 @@ use crate::workspace::Workspace;
 const SECONDS: u32 = 60;
 
 /// The targets, and what libFuzzer is to know of each: see `fuzz/README.md`.
-const TARGETS: [(&str, &[&str]); 8] = [
+const TARGETS: [(&str, &[&str]); 9] = [
     ("scanner", &[]),
     ("engram_bytes", &[]),
     ("item_memory_bytes", &[]),
@@ -19,16 +18,15 @@ const TARGETS: [(&str, &[&str]); 8] = [
     ("round_trip", &STORES),
     ("store_model", &STORES),
     ("arguments", &[]),
+    ("sealed", &["-len_control=0", "-max_len=400", "-malloc_limit_mb=80"]),
 ];
 const STORES: [&str; 2] = ["-len_control=0", "-max_len=400"];
 
 /// Runs every target. Without cargo-fuzz the step says so and passes: it comes with nightly toolchains only.
 pub(crate) fn run(workspace: &Workspace) -> Outcome {
-    // `cargo` by rustup's proxy: the one running this is of a toolchain already chosen.
     let fuzz = || {
-        let mut command = Command::new("cargo");
-        command.env_remove("RUSTC").env_remove("RUSTUP_TOOLCHAIN").env_remove("RUSTFLAGS");
-        command.current_dir(workspace.root()).args(["+nightly", "fuzz"]);
+        let mut command = workspace.nightly();
+        command.arg("fuzz");
         command
     };
     if !process::succeeds(fuzz().arg("--version")) {

@@ -20,6 +20,7 @@ mod plot;
 mod prerequisites;
 mod process;
 mod resemblance;
+mod sanitized;
 mod source;
 mod table;
 mod tally;

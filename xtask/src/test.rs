@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::process::{self, Outcome, Steps};
 use crate::tally::Tally;
 use crate::workspace::{self, Workspace};
-use crate::{bench, emulated, features, fuzz, prerequisites, tidy};
+use crate::{bench, emulated, features, fuzz, prerequisites, sanitized, tidy};
 
 /// How many cases a property is tried on with `--long` (proptest's default is 256).
 const LONG_CASES: &str = "5000";
@@ -17,7 +17,7 @@ const LONG_CASES: &str = "5000";
 /// What cases are made from without `--long`: a run that fails, fails again, on any machine. `--long` tries others each time.
 const SEED: &str = "20260101";
 
-/// Runs the steps; `--long` adds ignored tests, many more cases of each property, Miri and the fuzz targets.
+/// Runs the steps; `--long` adds ignored tests, many more cases of each property, Miri, the sanitizers and the fuzz targets.
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Outcome {
     let long = match arguments {
         [] => false,
@@ -49,6 +49,9 @@ fn all(workspace: &Workspace, long: bool, steps: &mut Steps, tally: &Tally) -> O
     steps.step("tests on emulated 64-bit Arm", || emulated::arm(workspace, tally))?;
     if long {
         steps.step("tests of AVX-512 under Miri", || emulated::avx_512(workspace, tally))?;
+        steps.step("tests of the algebra under Miri", || sanitized::algebra(workspace, tally))?;
+        steps.step("tests under AddressSanitizer", || sanitized::addresses(workspace, tally))?;
+        steps.step("tests under ThreadSanitizer", || sanitized::threads(workspace, tally))?;
     }
     steps.step("tests", || tally.run(&mut all_tests(workspace, long)))?;
     if long {

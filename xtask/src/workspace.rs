@@ -44,6 +44,16 @@ impl Workspace {
         command.arg(verb).current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target);
         command
     }
+
+    /// `cargo` of the nightly toolchain at the root, by rustup's proxy: the one running this is of a toolchain already
+    /// chosen, and flags of others would be in its way.
+    pub(crate) fn nightly(&self) -> Command {
+        let mut command = Command::new("cargo");
+        command.env_remove("RUSTC").env_remove("RUSTUP_TOOLCHAIN").env_remove("RUSTFLAGS");
+        command.current_dir(&self.root).arg("+nightly");
+        without_package(&mut command);
+        command
+    }
 }
 
 /// A `cargo` that does not inherit what `cargo run` told xtask about xtask itself.
@@ -54,7 +64,7 @@ pub(crate) fn bare_cargo() -> Command {
 }
 
 /// Takes from a command what `cargo run` told xtask about xtask itself.
-pub(crate) fn without_package(command: &mut Command) -> &mut Command {
+fn without_package(command: &mut Command) -> &mut Command {
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {

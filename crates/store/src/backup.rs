@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::encryption::spare;
 use crate::mark::CommitMark;
 use crate::{EngramStore, Error, Result};
 
@@ -36,6 +37,9 @@ impl EngramStore {
         // Read before the copy is made: a mark may be behind its database, never ahead of it.
         let newest = self.0.head().as_ref().map_or(0, |head| head.number);
         self.0.backend.copy_to(&directory.join("database"))?;
+        if let Some(record) = self.0.key_record()? {
+            spare::keep(directory, &record)?;
+        }
         if newest > 0 {
             CommitMark::read(directory)?.advance(newest)?;
         }

@@ -36,6 +36,11 @@ impl CommitMark {
         Ok(mark)
     }
 
+    /// Where the store is.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     fn file(&self) -> PathBuf {
         self.directory.join(NAME)
     }

@@ -1,7 +1,9 @@
 //! What a store holds and what it costs, counted from its records.
 
 use crate::backend::KeyRange;
+use crate::encryption::spare;
 use crate::format::{Head, Superblock, id_of_key};
+use crate::store::Inner;
 use crate::{EngramStore, Result, Space};
 
 /// What a store holds and what it costs.
@@ -33,6 +35,13 @@ pub struct Stats {
     pub mean_chain: f64,
 }
 
+impl Inner {
+    /// Bytes of the small files beside the database.
+    pub(crate) fn bytes_beside(&self) -> u64 {
+        self.mark.as_ref().map_or(0, |mark| mark.bytes() + spare::bytes(mark.directory()))
+    }
+}
+
 impl EngramStore {
     /// Counts what the store holds; reads every chunk's head, no payload.
     ///
@@ -45,8 +54,7 @@ impl EngramStore {
             files: versions.first().map_or(0, |v| v.files),
             logical_bytes: versions.first().map_or(0, |v| v.bytes),
             ingested_bytes: versions.iter().fold(0, |sum: u64, v| sum.saturating_add(v.bytes)),
-            stored_bytes: self.0.backend.stored_bytes()?
-                + self.0.mark.as_ref().map_or(0, |mark| mark.bytes()),
+            stored_bytes: self.0.backend.stored_bytes()? + self.0.bytes_beside(),
             ..Stats::default()
         };
         let snapshot = self.0.backend.snapshot()?;

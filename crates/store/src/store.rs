@@ -8,7 +8,7 @@ use engrams_core::{Dimension, Engram, Gear};
 
 use crate::backend::{KeyRange, MemoryBackend, ReadOnly};
 use crate::chunk::{ChunkReader, Plain};
-use crate::encryption::{EncryptedBackend, StoreKey, refuse_remains, unlock};
+use crate::encryption::{EncryptedBackend, StoreKey, no_store_yet, refuse_remains, unlock};
 use crate::format::{
     Forgotten, Head, MAX_ID, Reader, Superblock, Version, id_key, id_of_key, put_varint, seal, unseal,
 };
@@ -163,13 +163,14 @@ impl EngramStore {
         if options.read_only {
             backend = Arc::new(ReadOnly(backend));
         }
-        let encryption = unlock(&backend, options.key.as_ref(), mark.as_ref())?;
+        let encryption = unlock(&backend, options.key.as_ref(), mark.as_ref(), options.read_only)?;
         let backend = encryption.clone().map_or(backend, |encrypted| encrypted);
         let secrets = encryption.as_ref().map(|encrypted| encrypted.secrets());
         let superblock = match backend.get(Space::Meta, Superblock::KEY)? {
             Some(record) => Superblock::decode(&record)?,
             None if options.read_only => {
-                return Err(Error::not_found("there is no store yet: ingest something first"));
+                refuse_remains(&*backend, mark.as_ref())?;
+                return Err(no_store_yet());
             }
             None => Self::make(&*backend, options, mark.as_ref())?,
         };
@@ -212,6 +213,7 @@ impl EngramStore {
             read_only: options.read_only,
             search: Mutex::default(),
         };
+        inner.keep_spare()?;
         Ok(Self(Arc::new(inner)))
     }
 

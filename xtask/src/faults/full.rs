@@ -9,7 +9,7 @@ use super::Campaign;
 use super::model::{Compared, Model};
 use super::random::Random;
 use super::session::{Scale, Session};
-use super::subject::wait_for;
+use super::subject::{Subject, wait_for};
 use crate::process::{self, Outcome};
 
 const SCALE: Scale = Scale { files: 24, largest: 300_000 };
@@ -26,7 +26,13 @@ pub(super) fn run(campaign: &mut Campaign) -> Outcome {
         let place = campaign.place()?;
         let medium = Medium::mount(place.path().join("medium"))?;
         let random = Random::part(campaign.seed, &format!("full {number}"));
-        tried += one_store(campaign, place.path(), &medium, random, (wanted - tried).min(PER_STORE))?;
+        let subject = campaign.subject_for(number);
+        let most = (wanted - tried).min(PER_STORE);
+        let in_it = one_store(campaign, &subject, place.path(), &medium, random, most)?;
+        tried += in_it;
+        if subject.is_keyed() {
+            campaign.count("commands on encrypted stores", in_it as u64);
+        }
         number += 1;
     }
     Ok(())
@@ -34,6 +40,7 @@ pub(super) fn run(campaign: &mut Campaign) -> Outcome {
 
 fn one_store(
     campaign: &mut Campaign,
+    subject: &Subject,
     place: &Path,
     medium: &Medium,
     mut random: Random,
@@ -54,14 +61,14 @@ fn one_store(
         if !sudden {
             medium.fill(room)?;
         }
-        let mut child = campaign.subject.start(&mut campaign.subject.command(&store, &arguments))?;
+        let mut child = subject.start(&mut subject.command(&store, &arguments))?;
         if sudden {
             let moment = std::time::Duration::from_micros(random.below(150_000) as u64);
             if wait_for(&mut child, moment)?.is_none() {
                 medium.fill(0)?;
             }
         }
-        let ran = campaign.subject.wait(child)?;
+        let ran = subject.wait(child)?;
         let how = if sudden { "filled up meanwhile".to_owned() } else { format!("{room} bytes left") };
         script.push(format!("{step:?}, {how}: {}", ran.shown()));
         if ran.succeeded() {
@@ -78,7 +85,7 @@ fn one_store(
             campaign.count("failed with one line", 1);
         }
         // Reading may need room too; then it says so.
-        let log = campaign.subject.run(&store, &["log"])?;
+        let log = subject.run(&store, &["log"])?;
         match log.unclear() {
             None if log.succeeded() => campaign.count("opened while the disk was full", 1),
             None => campaign.count("refused to open while the disk was full", 1),
@@ -91,7 +98,7 @@ fn one_store(
         drop(fs::remove_dir_all(&crashed));
         super::copy(&store, &crashed)?;
         let before_check = model.newest();
-        let outcome = model.check(&campaign.subject, &store);
+        let outcome = model.check(subject, &store);
         let Some(seen) = campaign.judge(outcome, &crashed, &script)? else { return Ok(trial + 1) };
         compared.add(seen);
         if model.newest() > before_check {
@@ -99,7 +106,7 @@ fn one_store(
             campaign.count("failed after the commit", 1);
         } else if !ran.succeeded() {
             // The same again, with room.
-            let again = campaign.subject.run(&store, &arguments)?;
+            let again = subject.run(&store, &arguments)?;
             if !again.succeeded() {
                 campaign.broken(&format!("again, with room: {}", again.shown()), &crashed, &script)?;
                 return Ok(trial + 1);

@@ -8,11 +8,11 @@ use super::Campaign;
 use super::model::{Compared, Model};
 use super::random::Random;
 use super::session::{Scale, Session, Step};
-use super::subject::{kill, wait_for};
+use super::subject::{Subject, kill, wait_for};
 use crate::process::Outcome;
 
-/// One store goes through so many kills: damage that adds up is seen, and the comparison stays fast.
-const KILLS_PER_STORE: usize = 15;
+/// One store goes through so many kills, with `--quick` the second number: damage that adds up is seen, and the comparison stays fast.
+const KILLS_PER_STORE: (usize, usize) = (15, 4);
 
 const SCALE: Scale = Scale { files: 24, largest: 200_000 };
 
@@ -48,17 +48,23 @@ pub(super) fn run(campaign: &mut Campaign) -> Outcome {
         campaign.progress(killed, wanted);
         let place = campaign.place()?;
         let random = Random::part(campaign.seed, &format!("kill {store_number}"));
-        let most = (wanted - killed).min(KILLS_PER_STORE);
-        killed += one_store(campaign, place.path(), random, most, &mut durations)?;
+        let most = (wanted - killed).min(campaign.trials(KILLS_PER_STORE.0, KILLS_PER_STORE.1));
+        let subject = campaign.subject_for(store_number);
+        let in_it = one_store(campaign, &subject, place.path(), random, most, &mut durations)?;
+        killed += in_it;
+        if subject.is_keyed() {
+            campaign.count("kills in encrypted stores", in_it as u64);
+        }
         store_number += 1;
     }
-    campaign.count("stores", store_number);
+    campaign.count("stores", store_number as u64);
     Ok(())
 }
 
 /// A session in one store until `most` of its commands were killed; returns how many were.
 fn one_store(
     campaign: &mut Campaign,
+    subject: &Subject,
     place: &Path,
     mut random: Random,
     most: usize,
@@ -75,10 +81,10 @@ fn one_store(
         let moment = durations.moment(&arguments[0], &mut random);
         model.begin(&step, &session);
         let started = Instant::now();
-        let mut child = campaign.subject.start(&mut campaign.subject.command(&store, &arguments))?;
+        let mut child = subject.start(&mut subject.command(&store, &arguments))?;
         let ended = if spared { None } else { wait_for(&mut child, moment)? };
         if spared || ended.is_some() {
-            let ran = campaign.subject.wait(child)?;
+            let ran = subject.wait(child)?;
             durations.learn(&arguments[0], started.elapsed());
             script.push(format!("{step:?}: {:?}", ran.end));
             if !ran.succeeded() {
@@ -95,19 +101,19 @@ fn one_store(
         campaign.count(&format!("{} killed", arguments[0]), 1);
         script.push(format!("{step:?}: killed after {moment:?}"));
         // What was reported before the end is promised.
-        if campaign.subject.wait(child)?.output.is_empty() {
+        if subject.wait(child)?.output.is_empty() {
             durations.learn_more(&arguments[0]);
         } else {
             campaign.count("killed after the report", 1);
             model.promise();
         }
         if random.percent(30) {
-            disturb_recovery(campaign, &store, &mut random, durations, &mut script)?;
+            disturb_recovery(campaign, subject, &store, &mut random, durations, &mut script)?;
         }
         drop(std::fs::remove_dir_all(&crashed));
         super::copy(&store, &crashed)?;
         let before = model.newest();
-        let outcome = model.check(&campaign.subject, &store);
+        let outcome = model.check(subject, &store);
         let Some(seen) = campaign.judge(outcome, &crashed, &script)? else { return Ok(killed) };
         compared.add(seen);
         let found = if model.newest() > before { "found committed unpromised" } else { "found as promised" };
@@ -124,12 +130,13 @@ fn one_store(
 /// The process that recovers from the kill is killed too.
 fn disturb_recovery(
     campaign: &mut Campaign,
+    subject: &Subject,
     store: &Path,
     random: &mut Random,
     durations: &Durations,
     script: &mut Vec<String>,
 ) -> Outcome {
-    let mut child = campaign.subject.start(&mut campaign.subject.command(store, &["log"]))?;
+    let mut child = subject.start(&mut subject.command(store, &["log"]))?;
     let moment = durations.moment("log", random) / 3;
     if wait_for(&mut child, moment)?.is_none() {
         kill(&mut child)?;

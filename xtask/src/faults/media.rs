@@ -57,10 +57,11 @@ pub(super) fn run(campaign: &mut Campaign) -> Outcome {
     let place = campaign.place()?;
     let random = &mut Random::part(campaign.seed, "media");
     let mut stores = Vec::new();
-    for number in 0..campaign.trials(4, 2) {
+    for number in 0..campaign.trials(8, 2) {
         let around = place.path().join(number.to_string());
-        let make = if number % 2 == 0 { make_store } else { make_crashed_store };
-        stores.push(make(campaign, &around, random)?);
+        // Of the encrypted ones, too, one was closed and one has crashed.
+        let make = if (number + number / 4) % 2 == 0 { make_store } else { make_crashed_store };
+        stores.push(make(campaign, campaign.key_of(number), &around, random)?);
     }
     let seed = random.next();
     let (next, shared) = (AtomicUsize::new(0), Mutex::new((campaign, Verdict::default())));
@@ -91,7 +92,7 @@ pub(super) fn run(campaign: &mut Campaign) -> Outcome {
     });
     outcomes.into_iter().collect::<Outcome>()?;
     let (campaign, sum) = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let files = |(_, model, _): &Damaged| model.versions().values().map(|files| files.len() as u64).sum();
+    let files = |store: &Damaged| store.model.versions().values().map(|files| files.len() as u64).sum();
     campaign.count("files in all versions of a store, at most", stores.iter().map(files).max().unwrap_or(0));
     campaign.count("most files refused after one fault that let the store open", sum.most_lost);
     campaign.count("files refused, in all", sum.files_lost);
@@ -108,37 +109,38 @@ pub(super) fn run(campaign: &mut Campaign) -> Outcome {
 }
 
 /// One fault in a copy of one store, and what came of it.
-struct Trial {
+struct Trial<'s> {
     damage: Damage,
-    is_crashed: bool,
+    store: &'s Damaged,
     /// The store as the fault left it.
     kept: PathBuf,
     outcome: Result<Verdict, Trouble>,
 }
 
-impl Trial {
-    fn run(
-        subject: &Subject,
-        around: &Path,
-        (store, model, is_crashed): &Damaged,
-        random: &mut Random,
-    ) -> Outcome<Self> {
+impl<'s> Trial<'s> {
+    fn run(subject: &Subject, around: &Path, store: &'s Damaged, random: &mut Random) -> Outcome<Self> {
+        let subject = &subject.with_key(store.key_file.clone());
         let (damaged, kept) = (around.join("damaged"), around.join("kept"));
         for directory in [&damaged, &kept] {
             drop(fs::remove_dir_all(directory));
         }
-        super::copy(store, &damaged)?;
+        super::copy(&store.place, &damaged)?;
         let damage = damage(&damaged, random)?;
         super::copy(&damaged, &kept)?;
-        let outcome = look(subject, &damaged, model).and_then(|mut verdict| {
-            verdict.repaired = repair(subject, &kept, around, model, *is_crashed)?;
+        let outcome = look(subject, &damaged, &store.model).and_then(|mut verdict| {
+            verdict.repaired = repair(subject, &kept, around, &store.model, store.is_crashed)?;
             Ok(verdict)
         });
-        Ok(Self { damage, is_crashed: *is_crashed, kept, outcome })
+        Ok(Self { damage, store, kept, outcome })
     }
 
     fn judge(self, campaign: &mut Campaign, sum: &mut Verdict) -> Outcome {
-        let place = if self.is_crashed { "in a crashed store, with its log" } else { "in a closed store" };
+        let place = match (self.store.is_crashed, &self.store.key_file) {
+            (false, None) => "in a closed store",
+            (true, None) => "in a crashed store, with its log",
+            (false, Some(_)) => "in a closed store, encrypted",
+            (true, Some(_)) => "in a crashed store, encrypted",
+        };
         campaign.count(place, 1);
         let script = [self.damage.shown];
         if let Some(verdict) = campaign.judge(self.outcome, &self.kept, &script)? {
@@ -152,15 +154,26 @@ impl Trial {
     }
 }
 
-/// A store to be damaged, what is in it, and whether it crashed.
-type Damaged = (PathBuf, Model, bool);
+/// A store to be damaged.
+struct Damaged {
+    place: PathBuf,
+    /// What is in it.
+    model: Model,
+    is_crashed: bool,
+    key_file: Option<PathBuf>,
+}
 
 /// A closed store of a few versions.
-fn make_store(campaign: &Campaign, around: &Path, random: &mut Random) -> Outcome<Damaged> {
+fn make_store(
+    campaign: &Campaign,
+    key_file: Option<PathBuf>,
+    around: &Path,
+    random: &mut Random,
+) -> Outcome<Damaged> {
     let store = around.join("store");
     let mut session = Session::new(Random::new(random.next()), SCALE, campaign.verbs, around.join("source"))?;
     let mut model = Model::default();
-    let subject = &campaign.subject;
+    let subject = campaign.subject.with_key(key_file.clone());
     for _ in 0..VERSIONS {
         session.change()?;
         let ran = subject.run(&store, &session.arguments(&Step::Ingest))?;
@@ -170,12 +183,18 @@ fn make_store(campaign: &Campaign, around: &Path, random: &mut Random) -> Outcom
         model.begin(&Step::Ingest, &session);
         model.promise();
     }
-    Ok((store, model, false))
+    Ok(Damaged { place: store, model, is_crashed: false, key_file })
 }
 
 /// A store as a process leaves it that is killed when its commit has returned: the commit is in its log alone.
-fn make_crashed_store(campaign: &Campaign, around: &Path, random: &mut Random) -> Outcome<Damaged> {
-    let recorded = power::record(campaign, around, Random::new(random.next()), COMMANDS)?;
+fn make_crashed_store(
+    campaign: &Campaign,
+    key_file: Option<PathBuf>,
+    around: &Path,
+    random: &mut Random,
+) -> Outcome<Damaged> {
+    let subject = campaign.subject.with_key(key_file.clone());
+    let recorded = power::record(campaign, &subject, around, Random::new(random.next()), COMMANDS)?;
     let (state, model) = recorded.killed_at_the_end();
     let root = around.join("crashed");
     let written = fs::create_dir(&root).and_then(|()| state.write(&root));
@@ -183,7 +202,7 @@ fn make_crashed_store(campaign: &Campaign, around: &Path, random: &mut Random) -
     let store = power::store_in(&root);
     let is_log = |(path, _): &(PathBuf, u64)| path.extension().is_some_and(|end| end == "log");
     if files(&store)?.iter().any(is_log) {
-        Ok((store, model.clone(), true))
+        Ok(Damaged { place: store, model: model.clone(), is_crashed: true, key_file })
     } else {
         Err("a killed process left no log to damage".to_owned())
     }

@@ -53,6 +53,8 @@ struct Campaign {
     quick: bool,
     seed: u64,
     scratch: Scratch,
+    /// For encrypted stores, if the binary makes such.
+    key_file: Option<PathBuf>,
     evidence: PathBuf,
     kind: &'static str,
     counts: Vec<(&'static str, String, u64)>,
@@ -68,18 +70,22 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Outcome {
     let scratch = scratch.map_err(|error| format!("no temporary directory: {error}"))?;
     let subject = Subject::new(binary, scratch.path().join("caught"))?;
     let verbs = Verbs { forget: subject.knows("forget")?, gc: subject.knows("gc")? };
+    let key_file = scratch.path().join("key");
+    let key_file = subject.make_key(&key_file)?.then_some(key_file);
     let mut campaign = Campaign {
         subject,
         verbs,
         quick: options.quick,
         seed: options.seed,
         scratch,
+        key_file,
         evidence: workspace.target().join("faults"),
         kind: "",
         counts: Vec::new(),
         violations: Vec::new(),
     };
-    println!("seed {}, forget: {}, gc: {}", options.seed, verbs.forget, verbs.gc);
+    let encrypts = campaign.key_file.is_some();
+    println!("seed {}, forget: {}, gc: {}, encryption: {encrypts}", options.seed, verbs.forget, verbs.gc);
     for (kind, work) in KINDS {
         if options.only.as_ref().is_some_and(|only| only != kind) {
             continue;
@@ -120,6 +126,16 @@ impl Campaign {
         if self.quick { quick } else { full }
     }
 
+    /// The key of store `number` of a kind: each fourth one is encrypted.
+    fn key_of(&self, number: usize) -> Option<PathBuf> {
+        self.key_file.clone().filter(|_| number % 4 == 1)
+    }
+
+    /// The binary for store `number` of a kind.
+    fn subject_for(&self, number: usize) -> Subject {
+        self.subject.with_key(self.key_of(number))
+    }
+
     /// A new directory for one part of the campaign.
     fn place(&self) -> Outcome<Scratch> {
         Scratch::within(self.scratch.path(), self.kind).map_err(|error| format!("no directory: {error}"))
@@ -157,6 +173,9 @@ impl Campaign {
         };
         let kept = keep().map_err(|error: std::io::Error| format!("the evidence can't be kept: {error}"))?;
         copy(store, &kept.join("store"))?;
+        if let Some(key_file) = &self.key_file {
+            copy(key_file, &kept.join("key"))?;
+        }
         println!("   VIOLATION: {why}\n   kept in {}", kept.display());
         self.violations.push(format!("{}: {why}", self.kind));
         Ok(())

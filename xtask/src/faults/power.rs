@@ -31,12 +31,14 @@ pub(super) fn run(campaign: &mut Campaign) -> Outcome {
     for number in 0..sessions {
         let place = campaign.place()?;
         let random = Random::part(campaign.seed, &format!("power {number}"));
-        let recorded = record(campaign, place.path(), random.clone(), steps)?;
-        campaign.count("sessions recorded", 1);
+        let subject = campaign.subject_for(number);
+        let recorded = record(campaign, &subject, place.path(), random.clone(), steps)?;
+        let what = if subject.is_keyed() { "sessions recorded, encrypted" } else { "sessions recorded" };
+        campaign.count(what, 1);
         campaign.count("writes, truncations, names", changes(&recorded.events));
         let syncs = recorded.events.iter().filter(|event| matches!(event, Event::Sync { .. })).count();
         campaign.count("fsyncs recorded", syncs as u64);
-        try_states(campaign, place.path(), &recorded, random)?;
+        try_states(campaign, &subject, place.path(), &recorded, random)?;
         if campaign.has_enough() {
             break;
         }
@@ -53,6 +55,7 @@ fn changes(events: &[Event]) -> u64 {
 /// Runs a session of so many commands and writes down what each does to its disk.
 pub(super) fn record(
     campaign: &Campaign,
+    subject: &Subject,
     place: &Path,
     mut random: Random,
     steps: usize,
@@ -80,8 +83,8 @@ pub(super) fn record(
         };
         model.begin(&step, &session);
         models.push(model.clone());
-        let mut command = campaign.subject.command_under(strace(&log), &store, &session.arguments(&step));
-        let ran = campaign.subject.run_command(&mut command)?;
+        let mut command = subject.command_under(strace(&log), &store, &session.arguments(&step));
+        let ran = subject.run_command(&mut command)?;
         if !ran.succeeded() {
             return Err(format!("{step:?} under strace: {}", ran.shown()));
         }
@@ -126,7 +129,13 @@ fn expected(recorded: &Recorded, cut: usize) -> Option<(usize, bool)> {
     at
 }
 
-fn try_states(campaign: &mut Campaign, place: &Path, recorded: &Recorded, mut random: Random) -> Outcome {
+fn try_states(
+    campaign: &mut Campaign,
+    subject: &Subject,
+    place: &Path,
+    recorded: &Recorded,
+    mut random: Random,
+) -> Outcome {
     let events = &recorded.events;
     let mut seen = BTreeSet::new();
     let mut compared = Compared::default();
@@ -144,7 +153,7 @@ fn try_states(campaign: &mut Campaign, place: &Path, recorded: &Recorded, mut ra
         }
         campaign.count(draw.name(), 1);
         let model = if is_promised { &recorded.promised[step] } else { &recorded.models[step] };
-        let outcome = open_state(&campaign.subject, place, &state, model.clone());
+        let outcome = open_state(subject, place, &state, model.clone());
         let found = outcome.map(|(seen, went_on)| {
             compared.add(seen);
             went_on

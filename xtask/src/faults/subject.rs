@@ -12,11 +12,12 @@ use crate::process::Outcome;
 /// Longer than any command here takes on a busy machine: what takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The binary, and where what it prints is caught.
-#[derive(Debug)]
+/// The binary, where what it prints is caught, and the key of the store it works on.
+#[derive(Debug, Clone)]
 pub(super) struct Subject {
     binary: PathBuf,
     caught: PathBuf,
+    key_file: Option<PathBuf>,
 }
 
 /// How a command ended.
@@ -39,12 +40,31 @@ impl Subject {
     /// `caught` is a new directory for what commands print.
     pub(super) fn new(binary: PathBuf, caught: PathBuf) -> Outcome<Self> {
         fs::create_dir(&caught).map_err(|error| format!("{}: {error}", caught.display()))?;
-        Ok(Self { binary, caught })
+        Ok(Self { binary, caught, key_file: None })
     }
 
     /// The same binary for another thread.
     pub(super) fn catching_in(&self, caught: PathBuf) -> Outcome<Self> {
         Self::new(self.binary.clone(), caught)
+    }
+
+    /// The same binary for stores with this key, if any: the first verb that makes a store encrypts it.
+    pub(super) fn with_key(&self, key_file: Option<PathBuf>) -> Self {
+        Self { key_file, ..self.clone() }
+    }
+
+    /// It works on encrypted stores.
+    pub(super) fn is_keyed(&self) -> bool {
+        self.key_file.is_some()
+    }
+
+    /// Makes a key in a new file, if the binary has the verb for it.
+    pub(super) fn make_key(&self, file: &Path) -> Outcome<bool> {
+        if !self.knows("keygen")? {
+            return Ok(false);
+        }
+        let made = self.run_command(Command::new(&self.binary).arg("keygen").arg(file))?;
+        if made.succeeded() { Ok(true) } else { Err(format!("keygen: {}", made.shown())) }
     }
 
     /// The verb is one the binary has.
@@ -55,9 +75,7 @@ impl Subject {
 
     /// The command `engrams -s STORE ARGUMENTS`.
     pub(super) fn command<S: AsRef<OsStr>>(&self, store: &Path, arguments: &[S]) -> Command {
-        let mut command = Command::new(&self.binary);
-        command.arg("-s").arg(store).args(arguments);
-        command
+        self.unlocking(Command::new(&self.binary), store, arguments)
     }
 
     /// The same command under another program, as `strace`.
@@ -67,8 +85,17 @@ impl Subject {
         store: &Path,
         arguments: &[S],
     ) -> Command {
-        outer.arg(&self.binary).arg("-s").arg(store).args(arguments);
-        outer
+        outer.arg(&self.binary);
+        self.unlocking(outer, store, arguments)
+    }
+
+    fn unlocking<S: AsRef<OsStr>>(&self, mut command: Command, store: &Path, arguments: &[S]) -> Command {
+        match &self.key_file {
+            Some(key_file) => command.env("ENGRAMS_KEY_FILE", key_file),
+            None => command.env_remove("ENGRAMS_KEY_FILE"),
+        };
+        command.arg("-s").arg(store).args(arguments);
+        command
     }
 
     /// Runs a command to its end.
@@ -90,11 +117,13 @@ impl Subject {
 
     /// Waits for what was started.
     pub(super) fn wait(&self, mut child: Child) -> Outcome<Ran> {
+        let mut threads = String::new();
         let end = match wait_for(&mut child, LIMIT)? {
             Some(status) => {
                 status.code().map_or_else(|| End::Signal(status.signal().unwrap_or_default()), End::Exit)
             }
             None => {
+                threads = threads_of(child.id());
                 kill(&mut child)?;
                 End::Hung
             }
@@ -103,7 +132,7 @@ impl Subject {
         Ok(Ran {
             end,
             output: String::from_utf8_lossy(&read("output")?).into_owned(),
-            complaint: String::from_utf8_lossy(&read("complaint")?).into_owned(),
+            complaint: threads + &String::from_utf8_lossy(&read("complaint")?),
         })
     }
 }
@@ -136,6 +165,20 @@ impl Ran {
         let said: Vec<&str> = self.complaint.lines().take(3).collect();
         format!("{:?}, saying {said:?}", self.end)
     }
+}
+
+/// What each thread of a process that hangs is at: its state, the system call with its arguments, and its name.
+fn threads_of(process: u32) -> String {
+    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else { return String::new() };
+    let mut line = String::from("its threads:");
+    for thread in threads.flatten() {
+        let read = |name| fs::read_to_string(thread.path().join(name)).unwrap_or_default();
+        let stat = read("stat");
+        let state = stat.rsplit(')').next().unwrap_or_default().split_whitespace().next();
+        let (state, call) = (state.unwrap_or("?"), read("syscall"));
+        line += &format!(" [{} {state} in {}: {}]", read("comm").trim(), read("wchan"), call.trim());
+    }
+    line + "\n"
 }
 
 /// Waits for at most `limit`; `None` when it still runs.

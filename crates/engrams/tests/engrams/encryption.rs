@@ -7,7 +7,7 @@ use engrams::store::backend::{Fault, FaultyBackend, MemoryBackend, Snapshot};
 use engrams::store::{Backend, Batch, Durability, Space, Superblock};
 use engrams::{
     ChunkParams, CollectOptions, EngramStore, ErrorKind, Forget, IngestOptions, OpenOptions, PassphraseCost,
-    Result, Retention, StoreKey, Transaction, VerifyOptions,
+    RepairOptions, Result, Retention, StoreKey, Transaction, VerifyOptions,
 };
 
 use crate::common::{
@@ -427,4 +427,59 @@ fn a_crash_at_any_write_of_making_filling_and_rekeying_leaves_a_store_that_opens
         assert!(write < 100, "it never ends");
     }
     assert!(complete);
+}
+
+/// Found by killing a process while it made an encrypted store: looking at what was there failed, for it tried to write.
+#[test]
+fn who_only_looks_makes_no_store_and_says_that_there_is_none() {
+    let look = |backend: &Arc<MemoryBackend>, key: Option<StoreKey>| {
+        let options = OpenOptions { key, read_only: true, ..OpenOptions::default() };
+        EngramStore::with_backend(Arc::<MemoryBackend>::clone(backend), &options).err().unwrap()
+    };
+    let empty = Arc::new(MemoryBackend::new());
+    let mut begun = small().0;
+    begun.retain(|(_, key), _| key == b"encryption");
+    for backend in [empty, backend_of(&begun)] {
+        let before = all(&backend);
+        assert_eq!(look(&backend, Some(key(1))).kind(), ErrorKind::NotFound);
+        assert!(all(&backend) == before);
+    }
+    let mut headless = small().0;
+    headless.remove(&(Space::Meta, b"superblock".to_vec())).unwrap();
+    let error = look(&backend_of(&headless), Some(key(1)));
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+}
+
+/// Found by damaging tables: one flipped bit in the block of the key record cost the whole store.
+#[test]
+fn a_lost_key_record_comes_back_from_a_copy_of_the_store_and_only_with_its_key() {
+    let (records, versions) = small();
+    let mut damaged = records.clone();
+    for name in [&b"encryption"[..], b"superblock"] {
+        damaged.remove(&(Space::Meta, name.to_vec())).unwrap();
+    }
+    let source = open(&backend_of(&records), Some(key(1))).unwrap();
+    let foreign = open(&backend_of(&small().0), Some(key(1))).unwrap();
+    let repair = |backend: &Arc<MemoryBackend>, key: StoreKey, sources: &[&EngramStore]| {
+        let superblock = *source.superblock();
+        let open = OpenOptions { key: Some(key), superblock, ..OpenOptions::default() };
+        let sources = sources.iter().map(|&source| source.clone()).collect();
+        let options = RepairOptions { sources, open, ..RepairOptions::default() };
+        let backend = Arc::<MemoryBackend>::clone(backend);
+        EngramStore::repair_backend(backend, &options, &mut |_| Ok(()), &mut |_| {})
+    };
+    let backend = backend_of(&damaged);
+    // The record of another store unlocks, and opens nothing here.
+    for sources in [&[][..], &[&foreign]] {
+        let error = repair(&backend, key(1), sources).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(error.to_string().contains("key record"), "{error}");
+    }
+    let nothing = repair(&Arc::new(MemoryBackend::new()), key(1), &[&source]).unwrap_err();
+    assert_eq!(nothing.kind(), ErrorKind::NotFound);
+    assert_eq!(repair(&backend, key(2), &[&source]).unwrap_err().kind(), ErrorKind::Denied);
+    assert!(all(&backend) == damaged, "something was written");
+    let report = repair(&backend, key(1), &[&source]).unwrap();
+    assert!(report.is_whole(), "{report:?}");
+    assert_kept(&open(&backend, Some(key(1))).unwrap(), &versions);
 }

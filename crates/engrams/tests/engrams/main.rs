@@ -19,6 +19,7 @@ mod edits;
 mod encryption;
 mod faults;
 mod find;
+mod fixtures;
 mod forget;
 mod hashing;
 mod history;

@@ -254,3 +254,24 @@ fn bytes_that_are_stored_again_after_a_repair_mend_all_versions_that_need_them()
     assert!(report.is_whole(), "{report:?}");
     assert_eq!(verified(&backend), Vec::<String>::new());
 }
+
+/// Found by damaging tables: a correction that could be read again, since its base was mended, was in no index.
+#[test]
+fn what_can_be_read_again_because_its_base_came_back_is_in_the_indexes_again() {
+    let mut unsearchable = SAMPLE.records.clone();
+    unsearchable.retain(|(space, _), _| *space != Space::Search);
+    let mut leaned_on = 0;
+    for ((space, key), payload) in unsearchable.iter().filter(|((s, _), _)| *s == Space::Payload) {
+        let backend = backend_of(&unsearchable);
+        backend.write(put(*space, key, None), Durability::Durable).unwrap();
+        if repair(&backend, &[]).lost_chunks < 2 {
+            continue;
+        }
+        leaned_on += 1;
+        backend.write(put(*space, key, Some(payload)), Durability::Durable).unwrap();
+        let report = repair(&backend, &[]);
+        assert!(report.is_whole(), "{report:?}");
+        assert_eq!(verified(&backend), Vec::<String>::new());
+    }
+    assert!(leaned_on > 0, "every chunk stands alone");
+}

@@ -4,6 +4,7 @@
 //! records, greatest id first, finds all that are needed.
 
 use crate::backend::{KeyRange, Snapshot};
+use crate::error::unless_corrupt;
 use crate::format::{Head, Superblock, Version, id_key, id_of_key};
 use crate::id_set::IdSet;
 use crate::list::{ListPage, decode as decode_list};
@@ -46,15 +47,23 @@ impl Marks {
     }
 
     fn root(&mut self, store: &Inner, tree: u64, engram: u64) -> Result<()> {
-        self.pages.insert(engram);
+        self.derived(store, engram)?;
         if tree == 0 { Ok(()) } else { self.tree(store, tree, u8::MAX) }
     }
 
     fn sums(&mut self, store: &Inner, list: u64) -> Result<()> {
-        if list != 0 && self.pages.insert(list) {
-            for (_, page) in store.sums(list)?.pages() {
-                self.pages.insert(page);
-            }
+        if list == 0 || self.pages.contains(list) {
+            return Ok(());
+        }
+        self.derived(store, list)?;
+        let sums = unless_corrupt(store.sums(list))?.unwrap_or_default();
+        sums.pages().try_for_each(|(_, page)| self.derived(store, page))
+    }
+
+    /// A page that can be computed anew: one that can't be read is of no use to anybody, and need not be kept.
+    fn derived(&mut self, store: &Inner, page: u64) -> Result<()> {
+        if !self.pages.contains(page) && unless_corrupt(store.pages.get(page))?.is_some() {
+            self.pages.insert(page);
         }
         Ok(())
     }

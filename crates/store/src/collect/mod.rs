@@ -165,7 +165,7 @@ impl EngramStore {
     }
 
     fn stored_bytes(&self) -> Result<u64> {
-        Ok(self.0.backend.stored_bytes()? + self.0.mark.as_ref().map_or(0, |mark| mark.bytes()))
+        Ok(self.0.backend.stored_bytes()? + self.0.bytes_beside())
     }
 }
 

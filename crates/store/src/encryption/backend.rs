@@ -34,6 +34,11 @@ impl EncryptedBackend {
         &self.secrets
     }
 
+    /// The key record as it is stored.
+    pub(crate) fn record(&self) -> Result<Option<Vec<u8>>> {
+        self.inner.get(Space::Meta, KeyRecord::KEY)
+    }
+
     /// Locks the master key with `key` instead of the one it is locked with. Durable when it returns.
     pub(crate) fn rekey(&self, key: &StoreKey) -> Result<()> {
         let old = self.inner.get(Space::Meta, KeyRecord::KEY)?;

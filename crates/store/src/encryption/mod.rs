@@ -9,6 +9,7 @@ mod backend;
 mod key;
 mod record;
 mod secrets;
+pub(crate) mod spare;
 #[cfg(test)]
 mod tests;
 
@@ -22,8 +23,10 @@ pub(crate) use backend::EncryptedBackend;
 use record::KeyRecord;
 
 use crate::backend::KeyRange;
+use crate::error::unless_corrupt;
 use crate::format::Superblock;
 use crate::mark::CommitMark;
+use crate::store::Inner;
 use crate::{Backend, Batch, Durability, EngramStore, Error, ErrorKind, Result, Space};
 
 impl EngramStore {
@@ -49,18 +52,37 @@ impl EngramStore {
     /// `Invalid` when the store is not encrypted: only a new one can be. `Io` or `Unavailable`.
     pub fn rekey(&self, key: &StoreKey) -> Result<()> {
         match &self.0.encryption {
-            Some(encrypted) => encrypted.rekey(key),
+            Some(encrypted) => {
+                encrypted.rekey(key)?;
+                self.0.keep_spare()
+            }
             None => Err(Error::invalid("the store is not encrypted: only a new store can be")),
         }
     }
 }
 
+impl Inner {
+    /// The key record of an encrypted store.
+    pub(crate) fn key_record(&self) -> Result<Option<Vec<u8>>> {
+        self.encryption.as_ref().map_or(Ok(None), |encrypted| encrypted.record())
+    }
+
+    /// Brings the copy of the key record up to date, for a store in a directory.
+    pub(crate) fn keep_spare(&self) -> Result<()> {
+        match (&self.mark, self.key_record()?) {
+            (Some(mark), Some(record)) if !self.read_only => spare::keep(mark.directory(), &record),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// What `backend` must be read through: `None` when the store is not encrypted and no key was given. A store that is
-/// not there yet becomes an encrypted one when there is a key.
+/// not there yet becomes an encrypted one when there is a key, unless it is only to be read.
 pub(crate) fn unlock(
     backend: &Arc<dyn Backend>,
     key: Option<&StoreKey>,
     mark: Option<&CommitMark>,
+    read_only: bool,
 ) -> Result<Option<Arc<EncryptedBackend>>> {
     let record = backend.get(Space::Meta, KeyRecord::KEY)?;
     let secrets = match (record, key) {
@@ -72,6 +94,9 @@ pub(crate) fn unlock(
                 return Err(denied("the store is not encrypted, and a key was given"));
             }
             refuse_remains(&**backend, mark)?;
+            if read_only {
+                return Err(no_store_yet());
+            }
             let (record, secrets) = KeyRecord::create(key)?;
             let mut batch = Batch::new();
             batch.expect(Space::Meta, KeyRecord::KEY, None);
@@ -100,7 +125,67 @@ pub(crate) fn refuse_remains(backend: &dyn Backend, mark: Option<&CommitMark>) -
     Ok(())
 }
 
-fn denied(what: &str) -> Error {
+/// There is a database, and nothing in it: a process was killed while it made the store.
+pub(crate) fn no_store_yet() -> Error {
+    Error::not_found("there is no store yet: ingest something first")
+}
+
+/// Puts back the key record that damage took: the one of `candidates` that `key` unlocks and that opens what is stored.
+/// Says whether it did; a store that has its key record, or needs none, is left alone.
+///
+/// # Errors
+/// `Corrupt` when there is none, `Denied` when there is one and `key` does not unlock it; `NotFound` when nothing is stored.
+pub(crate) fn restore(backend: &dyn Backend, key: &StoreKey, candidates: &[Vec<u8>]) -> Result<bool> {
+    let record = unless_corrupt(backend.get(Space::Meta, KeyRecord::KEY))?.flatten();
+    let is_sound = match record.map(|record| KeyRecord::decode(&record)) {
+        None => false,
+        Some(decoded) => unless_corrupt(decoded)?.is_some(),
+    };
+    let superblock = unless_corrupt(backend.get(Space::Meta, Superblock::KEY))?.flatten();
+    if is_sound || superblock.is_some_and(|record| Superblock::decode(&record).is_ok()) {
+        return Ok(false);
+    }
+    if !holds(backend, |_, _, _| true)? {
+        return Err(Error::not_found("there is no store to repair"));
+    }
+    let mut refused = None;
+    for candidate in candidates {
+        let Some(record) = unless_corrupt(KeyRecord::decode(candidate))? else { continue };
+        match record.unlock(key) {
+            Err(error) if error.kind() == ErrorKind::Denied => refused = Some(error),
+            Err(error) => return Err(error),
+            Ok(secrets) if holds(backend, |space, key, value| secrets.open(space, key, value).is_some())? => {
+                let mut batch = Batch::new();
+                batch.put(Space::Meta, KeyRecord::KEY, candidate.as_slice());
+                return backend.write(batch, Durability::Durable).map(|()| true);
+            }
+            Ok(_) => {}
+        }
+    }
+    Err(refused.unwrap_or_else(|| {
+        Error::corrupt(
+            "the key record is damaged or missing, and so is its copy LOCKED-KEY: without one of them nothing in an \
+             encrypted store can be read; a copy of this store has it",
+        )
+    }))
+}
+
+/// There is a record, as far as they can be read, that `wanted` says yes to.
+fn holds(backend: &dyn Backend, wanted: impl Fn(Space, &[u8], &mut Vec<u8>) -> bool) -> Result<bool> {
+    let snapshot = backend.snapshot()?;
+    for space in Space::ALL {
+        for record in snapshot.scan(space, KeyRange::default()) {
+            if let Some((key, mut value)) = unless_corrupt(record)?
+                && wanted(space, &key, &mut value)
+            {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+pub(crate) fn denied(what: &str) -> Error {
     Error::new(ErrorKind::Denied, what)
 }
 

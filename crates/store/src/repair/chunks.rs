@@ -61,6 +61,7 @@ impl Repair<'_, '_> {
             }
         }
         self.report.lost_chunks = lost.len();
+        self.has_revived = self.store.lost.ids().iter().any(|id| !lost.contains(id));
         let mut batch = Batch::new();
         lost::record(&mut batch, &lost);
         self.store.backend.write(batch, Durability::Staged)?;

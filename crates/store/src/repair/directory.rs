@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use rustix::fs::FlockOperation;
 
-use super::{OnLost, OnProgress, RepairOptions, RepairReport, repair};
+use super::{Beside, OnLost, OnProgress, RepairOptions, RepairReport, repair};
 use crate::backend::{RocksBackend, RocksOptions};
+use crate::encryption::spare;
 use crate::mark::CommitMark;
 use crate::{Backend, EngramStore, Error, ErrorKind, Result};
 
@@ -58,13 +59,14 @@ fn in_copy(
 ) -> Result<RepairReport> {
     let mut report = RepairReport::default();
     let mark = CommitMark::read(path)?;
-    let marked = report.unless_damaged(mark.marked())?;
+    let marked = report.unless_damaged(mark.marked())?.flatten();
+    let beside = Beside { marked, key_record: spare::read(path)? };
     let (copy, rebuilt) = (path.join(WORK).join("copy"), path.join(WORK).join("rebuilt"));
     let rocks = RocksOptions { memory_bytes: options.open.database_bytes, ..RocksOptions::default() };
     let backend = RocksBackend::salvage(database, &copy, &rebuilt, &rocks, &mut report.damage)?;
     let place = backend.path().to_owned();
     let backend: Arc<dyn Backend> = Arc::new(backend);
-    let (newest, mut report) = repair(&backend, marked.flatten(), report, options, on_lost, on_progress)?;
+    let (newest, mut report) = repair(&backend, &beside, report, options, on_lost, on_progress)?;
     if options.dry_run || report.was_sound() {
         return Ok(report);
     }

@@ -103,6 +103,11 @@ impl Repair<'_, '_> {
         self.write(&mut batch, 0)
     }
 
+    /// Damage was met, which may have taken entries with it, or chunks came back whose entries are gone.
+    fn may_lack_entries(&self) -> bool {
+        self.has_revived || !self.report.damage.is_empty()
+    }
+
     /// Recall records can be read and name chunks that are there; where any damage was met, chunks that are in no record
     /// are entered again.
     fn recall(&mut self, heads: &IdSet, lost: &IdSet) -> Result<()> {
@@ -121,7 +126,7 @@ impl Repair<'_, '_> {
         }
         drop(snapshot);
         self.write(&mut batch, 0)?;
-        let is_damaged = !self.report.damage.is_empty();
+        let is_damaged = self.may_lack_entries();
         if is_damaged {
             for id in heads.iter().filter(|&id| !entered.contains(id) && !lost.contains(id)) {
                 self.enter(id, &mut batch)?;
@@ -167,11 +172,11 @@ impl Repair<'_, '_> {
         }
         drop(snapshot);
         self.write(&mut batch, 0)?;
-        if self.report.damage.is_empty() && !stale {
+        if !self.may_lack_entries() && !stale {
             return Ok(());
         }
-        search::LOG
-            .rewrite(&*store.backend, |entry| heads.contains(entry.chunk) && !lost.contains(entry.chunk))?;
+        // Those of lost chunks stay: who mends what they lean on makes them readable, and does not see them.
+        search::LOG.rewrite(&*store.backend, |entry| heads.contains(entry.chunk))?;
         for id in heads.iter().filter(|&id| !lost.contains(id)) {
             let (plain, mut bases) = (store.chunks.plain(id)?, Vec::new());
             for &base in &store.chunks.head(id)?.bases {

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::backend::MemoryBackend;
-use crate::encryption::unlock;
+use crate::encryption::{denied, restore, unlock};
 use crate::id_set::IdSet;
 use crate::index_keys::IndexKeys;
 use crate::store::Inner;
@@ -126,26 +126,51 @@ impl EngramStore {
         } else {
             backend
         };
-        Ok(repair(&backend, None, RepairReport::default(), options, on_lost, on_progress)?.1)
+        Ok(repair(&backend, &Beside::default(), RepairReport::default(), options, on_lost, on_progress)?.1)
     }
 }
 
-/// Repairs the records; `marked` is the version that the commit mark names. Also returns the newest version's number.
+/// What lies beside the database of a store in a directory.
+#[derive(Default)]
+struct Beside {
+    /// The version that the commit mark names.
+    marked: Option<u64>,
+    /// The copy of the key record.
+    key_record: Option<Vec<u8>>,
+}
+
+/// Repairs the records. Also returns the newest version's number.
 fn repair(
     backend: &Arc<dyn Backend>,
-    marked: Option<u64>,
-    report: RepairReport,
+    beside: &Beside,
+    mut report: RepairReport,
     options: &RepairOptions,
     on_lost: &mut OnLost<'_>,
     on_progress: &mut OnProgress<'_>,
 ) -> Result<(u64, RepairReport)> {
-    let encrypted = unlock(backend, options.open.key.as_ref(), None)?;
+    match &options.open.key {
+        Some(key) => {
+            let mut records = Vec::from_iter(beside.key_record.clone());
+            for source in &options.sources {
+                records.extend(source.0.key_record()?);
+            }
+            if restore(&**backend, key, &records)? {
+                report.found("the key record was damaged or missing, and is taken from a copy");
+            }
+        }
+        // Unread, all would look damaged.
+        None if beside.key_record.is_some() => {
+            return Err(denied("the store is encrypted, and no key was given"));
+        }
+        None => {}
+    }
+    let encrypted = unlock(backend, options.open.key.as_ref(), None, false)?;
     let keys = encrypted.as_ref().map_or_else(IndexKeys::plain, |backend| backend.secrets().index_keys());
     let records: Arc<dyn Backend> = match encrypted {
         Some(encrypted) => encrypted,
         None => Arc::clone(backend),
     };
-    let report = meta::set_right(&records, &keys, marked, options, report)?;
+    let report = meta::set_right(&records, &keys, beside.marked, options, report)?;
     let handle = EngramStore::assemble(Arc::clone(backend), &options.open, None)?;
     let newest = handle.head()?.map_or(0, |head| head.number);
     let mut report = pass(&handle, report, options, on_progress)?;
@@ -174,7 +199,16 @@ fn pass(
     let newest = handle.head()?.map_or(0, |head| head.number);
     let progress = RepairProgress { done: 0, total: newest.saturating_add(store.ids().next) };
     let (sources, rebuilt_trees) = (&*options.sources, IdSet::default());
-    let mut repair = Repair { handle, store: &store, sources, report, rebuilt_trees, progress, on_progress };
+    let mut repair = Repair {
+        handle,
+        store: &store,
+        sources,
+        report,
+        rebuilt_trees,
+        has_revived: false,
+        progress,
+        on_progress,
+    };
     repair.pages_from_sources()?;
     let needed = repair.trees()?;
     let lost = repair.chunks(&needed)?;
@@ -191,6 +225,8 @@ struct Repair<'r, 'p> {
     report: RepairReport,
     /// Versions whose trees were written anew.
     rebuilt_trees: IdSet,
+    /// Chunks that were lost can be read again: no index has them.
+    has_revived: bool,
     progress: RepairProgress,
     on_progress: &'r mut OnProgress<'p>,
 }

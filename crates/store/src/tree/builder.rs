@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::entry::Entry;
-use super::page::{MAX_PER_PAGE, Ref, Totals, encode_index, encode_leaf};
+use super::page::{MAX_LEVEL, MAX_PER_PAGE, Ref, Totals, encode_index, encode_leaf};
 use super::reader::{Tree, TreeRoot};
-use crate::Result;
 use crate::boundary::spread_bytes;
 use crate::list::put_or_reuse;
+use crate::{Error, Result};
 
 /// A page ends after an entry whose path's spread bits (8 bits further for each level) are clear here: 64 on average.
 const CUT_MASK: u64 = 63;
@@ -169,6 +169,12 @@ impl Builder<'_> {
         let Some(first) = refs.first().map(|r| r.first.clone()) else { return Ok(()) };
         let mut totals = Totals::default();
         refs.iter().for_each(|r| totals.add(r.totals));
+        // Two references to a page at least: only paths that were made for it get here. Written, nobody could read it.
+        if level >= usize::from(MAX_LEVEL) {
+            return Err(Error::invalid(format!(
+                "the tree needs more than {MAX_LEVEL} levels: leave out some paths"
+            )));
+        }
         let height = level as u8 + 1;
         let page = self.put(height, &first, &encode_index(height, &refs))?;
         self.push_ref(level + 1, Ref { first, page, totals })
@@ -192,5 +198,25 @@ impl Builder<'_> {
             level += 1;
         }
         Ok(TreeRoot::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{EngramStore, ErrorKind};
+
+    #[test]
+    fn a_tree_that_no_reader_would_follow_is_not_written() {
+        let store = EngramStore::in_memory();
+        let like = store.tree_of(None);
+        let mut builder = Builder { like: &like, leaf: Vec::new(), leaf_bytes: 0, levels: Vec::new() };
+        let top = usize::from(MAX_LEVEL);
+        builder.levels.resize(top, Vec::new());
+        let reference = || Ref { first: b"a".to_vec(), page: 1, totals: Totals::default() };
+        builder.push_ref(top - 1, reference()).unwrap();
+        builder.end_index(top - 1).unwrap();
+        builder.push_ref(top, reference()).unwrap();
+        assert_eq!(builder.end_index(top).unwrap_err().kind(), ErrorKind::Invalid);
     }
 }
