@@ -28,22 +28,29 @@ pub(crate) struct Damage {
 #[derive(Serialize)]
 struct Report {
     chunks: u64,
-    files: Vec<Line>,
+    files: Vec<LostFile>,
 }
 
+/// A file that can't be read, in JSON.
 #[derive(Serialize)]
-struct Line {
+pub(crate) struct LostFile {
     #[serde(flatten)]
     path: JsonPath,
     version: u64,
     versions: Vec<u64>,
 }
 
+impl From<DependentFile> for LostFile {
+    fn from(file: DependentFile) -> Self {
+        Self { path: JsonPath::new(&file.path), version: file.version, versions: file.versions }
+    }
+}
+
 pub(crate) fn run(session: &Session, verb: &Damage) -> Result<Ending, Failure> {
     let found = session.open_for_reading()?.dependents(&verb.chunks)?;
     let (chunks, count) = (found.chunks, found.files.len() as u64);
     if session.json {
-        let report = Report { chunks, files: found.files.into_iter().map(line).collect() };
+        let report = Report { chunks, files: found.files.into_iter().map(LostFile::from).collect() };
         session.report(&report, String::new)?;
         return Ok(Ending::Complete);
     }
@@ -59,8 +66,4 @@ pub(crate) fn run(session: &Session, verb: &Damage) -> Result<Ending, Failure> {
     ))?;
     output.finish()?;
     Ok(Ending::Complete)
-}
-
-fn line(file: DependentFile) -> Line {
-    Line { path: JsonPath::new(&file.path), version: file.version, versions: file.versions }
 }

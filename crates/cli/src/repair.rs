@@ -3,14 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use engrams::{
-    DependentFile, EngramStore, OpenOptions, RepairOptions, RepairProgress, RepairReport, tree_fs,
-};
+use engrams::{EngramStore, OpenOptions, RepairOptions, RepairProgress, RepairReport, tree_fs};
 use serde::Serialize;
 
+use crate::damage::LostFile;
 use crate::failure::{Failure, warn};
 use crate::key::{self, Access};
-use crate::path_text::{JsonPath, readable};
+use crate::path_text::readable;
 use crate::progress::Progress;
 use crate::session::{Output, Session};
 use crate::{Ending, figures};
@@ -53,18 +52,10 @@ struct Report {
     mended_pages: u64,
     rebuilt: u64,
     lost_chunks: u64,
-    lost_files: Vec<Line>,
+    lost_files: Vec<LostFile>,
     dropped: Vec<String>,
     lost_versions: Vec<u64>,
     kept_aside: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Line {
-    #[serde(flatten)]
-    path: JsonPath,
-    version: u64,
-    versions: Vec<u64>,
 }
 
 pub(crate) fn run(session: &Session, verb: &Repair) -> Result<Ending, Failure> {
@@ -100,7 +91,7 @@ fn answer(session: &Session, verb: &Repair, found: RepairReport) -> Result<Endin
             mended_pages: found.mended_pages,
             rebuilt: found.rebuilt,
             lost_chunks: found.lost_chunks,
-            lost_files: found.lost_files.into_iter().map(line).collect(),
+            lost_files: found.lost_files.into_iter().map(LostFile::from).collect(),
             dropped: found.dropped,
             lost_versions: found.lost_versions,
             kept_aside: found.kept_aside.map(|path| path.display().to_string()),
@@ -137,10 +128,6 @@ fn answer(session: &Session, verb: &Repair, found: RepairReport) -> Result<Endin
     }
     output.finish()?;
     Ok(ending)
-}
-
-fn line(file: DependentFile) -> Line {
-    Line { path: JsonPath::new(&file.path), version: file.version, versions: file.versions }
 }
 
 fn skipped_line(skipped: &tree_fs::Skipped) -> String {

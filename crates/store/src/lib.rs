@@ -58,7 +58,9 @@ pub use dependents::{DependentFile, Dependents};
 pub use encryption::{PassphraseCost, StoreKey};
 pub use error::{Conflict, Error, ErrorKind, Result, unless_corrupt};
 pub(crate) use format::Reader;
-pub use format::{Coding, FORMAT_VERSION, Head, MAX_MESSAGE_BYTES, STORED_VECTOR_BYTES, Superblock, Version};
+pub use format::{
+    Coding, FORMAT_VERSION, Head, MAX_MESSAGE_BYTES, STORED_VECTOR_BYTES, Superblock, Version, stored_vector,
+};
 pub use lost::LostPiece;
 pub use noise::is_noise;
 pub use pin::Reuse;

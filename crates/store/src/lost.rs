@@ -7,14 +7,16 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use engrams_core::{Dimension, Gear, encode, is_recall};
+use engrams_core::{Gear, is_recall};
 
 use crate::codec::{Compression, Encoder};
 use crate::error::unless_corrupt;
-use crate::format::{Coding, Head, MAX_ID, Reader, STORED_VECTOR_BYTES, id_key, put_varint, seal, unseal};
+use crate::format::{
+    Coding, Head, MAX_ID, Reader, STORED_VECTOR_BYTES, id_key, put_varint, seal, stored_vector, unseal,
+};
 use crate::id_set::IdSet;
 use crate::index_keys::IndexKeys;
-use crate::staging::ids_in;
+use crate::staging::{ids_in, name_entry};
 use crate::store::Inner;
 use crate::tree::{Entry, Piece, difference};
 use crate::{Backend, Batch, Durability, EngramStore, Result, Space, search};
@@ -179,9 +181,7 @@ pub(crate) fn mend(store: &Inner, id: u64, name: &[u8; 32], plain: &[u8]) -> Res
     let mut ids = ids_in(unless_corrupt(store.backend.get(Space::Name, &key))?.flatten().as_deref());
     if !ids.contains(&id) {
         ids.push(id);
-        let mut value = Vec::new();
-        ids.iter().for_each(|&id| put_varint(&mut value, id));
-        batch.put(Space::Name, key, value);
+        batch.put(Space::Name, key, name_entry(&ids));
     }
     batch.put(Space::Head, id_key(id), head.encode(id));
     batch.put(Space::Payload, id_key(id), payload);
@@ -197,11 +197,7 @@ fn vector_of(gear: &Gear, plain: &[u8]) -> [u8; STORED_VECTOR_BYTES] {
     let mut features = Vec::new();
     gear.features_of(plain, &mut features);
     features.retain(|&f| is_recall(f));
-    let mut vector = [0; STORED_VECTOR_BYTES];
-    for (bytes, word) in vector.chunks_exact_mut(8).zip(encode(&features, Dimension::RECALL).words()) {
-        bytes.copy_from_slice(&word.to_le_bytes());
-    }
-    vector
+    stored_vector(&features)
 }
 
 #[cfg(test)]

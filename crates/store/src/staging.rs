@@ -188,9 +188,7 @@ impl<'s> Staging<'s> {
         let mut ids = ids_in(self.store.backend.get(Space::Name, &name)?.as_deref());
         ids.retain(|&old| old != id);
         ids.insert(0, id);
-        let mut value = Vec::new();
-        ids.iter().for_each(|&id| put_varint(&mut value, id));
-        self.batch.put(Space::Name, name, value);
+        self.batch.put(Space::Name, name, name_entry(&ids));
         self.batch.put(Space::Head, id_key(id), head.encode(id));
         self.batch.put(Space::Payload, id_key(id), payload);
         self.searched.extend(search.iter().map(|&key| Entry { chunk: id, key }));
@@ -228,6 +226,13 @@ impl<'s> Staging<'s> {
         index.note(&entries);
         index.prune(&*self.store.backend)
     }
+}
+
+/// The name entry of these ids: the one that is to be found first, first.
+pub(crate) fn name_entry(ids: &[u64]) -> Vec<u8> {
+    let mut value = Vec::new();
+    ids.iter().for_each(|&id| put_varint(&mut value, id));
+    value
 }
 
 /// The ids in a name entry. An index: one that makes no sense names nothing, and the chunk is stored again.

@@ -184,8 +184,8 @@ impl EngramStore {
         }
         let end = next_id(&*backend, Space::Head)?;
         let leftover_start = head.as_ref().map_or(1, |head| head.chunks_end);
-        // Entries may have outlived, in a crash, chunks that no version had.
-        let unused = crate::search::LOG.next_id(&*backend)?;
+        // Entries may have outlived, in a crash, chunks that no version had. Who only reads gives no ids.
+        let unused = if options.read_only { 0 } else { crate::search::LOG.next_id(&*backend)? };
         let pins = Arc::new(Pins::default());
         load_forgotten(&*backend, &pins)?;
         let lost = Lost::load(&*backend)?;

@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, OnceLock, PoisonError};
 
-use engrams_core::{CorrectionPolicy, Dimension, bottom_k, encode, is_recall};
+use engrams_core::{CorrectionPolicy, bottom_k, is_recall};
 use engrams_store::{
     Candidate, EngramStore, Error, ErrorKind, Head, NewChunk, Plain, RECALL_FEATURES, Result, Reuse,
-    STORED_VECTOR_BYTES, SearchKeys, Staging, is_noise, leave_to_base, search_keys, unless_corrupt,
+    STORED_VECTOR_BYTES, SearchKeys, Staging, is_noise, leave_to_base, search_keys, stored_vector,
+    unless_corrupt,
 };
 use rayon::prelude::*;
 
@@ -349,13 +350,8 @@ fn sketch(group: &Group, chunk: &RawChunk, window: u32) -> Sketch {
     let SearchKeys { selected, entered } =
         search_keys(&located, chunk.bytes.len(), &group.files_in(chunk), window);
     let features: Vec<u64> = group.features_of(chunk).iter().copied().filter(|&f| is_recall(f)).collect();
-    let hypervector = encode(&features, Dimension::RECALL);
-    let mut vector = [0; STORED_VECTOR_BYTES];
-    for (bytes, word) in vector.chunks_exact_mut(8).zip(hypervector.words()) {
-        bytes.copy_from_slice(&word.to_le_bytes());
-    }
     Sketch {
-        vector,
+        vector: stored_vector(&features),
         known: Known { cover: cover(&features), selected: selected.into() },
         search: entered,
         features: bottom_k(&features, RECALL_FEATURES),

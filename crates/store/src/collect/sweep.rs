@@ -4,8 +4,8 @@
 use super::mark::Kind;
 use super::{CollectProgress, CollectStep, Collected, Collection, OnProgress};
 use crate::backend::{KeyRange, Snapshot};
-use crate::format::{Head, Superblock, id_key, id_of_key, put_varint};
-use crate::staging::ids_in;
+use crate::format::{Head, Superblock, id_key, id_of_key};
+use crate::staging::{ids_in, name_entry};
 use crate::{Batch, Durability, Result, Space, recall, search};
 
 /// A record that goes, by its id.
@@ -167,7 +167,5 @@ fn put_name(batch: &mut Batch, key: &[u8], ids: &[u64]) {
         batch.delete(Space::Name, key);
         return;
     }
-    let mut value = Vec::new();
-    ids.iter().for_each(|&id| put_varint(&mut value, id));
-    batch.put(Space::Name, key, value);
+    batch.put(Space::Name, key, name_entry(ids));
 }

@@ -1,11 +1,23 @@
 //! The head of a chunk: what is known of it without its bytes.
 
+use engrams_core::{Dimension, encode};
+
 use super::wire::{Reader, id_key, put_varint, seal, unseal};
 use crate::{Error, Result, Space};
 
 /// Bytes of the hypervector kept with a chunk: its first 256 bits. All 1024 rank 1-2 % better and cost more than
 /// that in bytes (measured; see docs/decisions).
 pub const STORED_VECTOR_BYTES: usize = 32;
+
+/// What a head keeps of the hypervector of these features, a chunk's recall features.
+#[must_use]
+pub fn stored_vector(features: &[u64]) -> [u8; STORED_VECTOR_BYTES] {
+    let mut vector = [0; STORED_VECTOR_BYTES];
+    for (bytes, word) in vector.chunks_exact_mut(8).zip(encode(features, Dimension::RECALL).words()) {
+        bytes.copy_from_slice(&word.to_le_bytes());
+    }
+    vector
+}
 
 /// How a chunk's payload is coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::Repair;
 use crate::backend::KeyRange;
 use crate::error::unless_corrupt;
-use crate::format::{Head, Superblock, id_of_key, put_varint};
+use crate::format::{Head, Superblock, id_of_key};
 use crate::id_set::IdSet;
-use crate::staging::ids_in;
+use crate::staging::{ids_in, name_entry};
 use crate::{Batch, Durability, Result, Space, feature_log, lost, recall, search};
 
 /// Bytes of changes that are written at once.
@@ -51,7 +51,7 @@ impl Repair<'_, '_> {
                 ids.push(id);
                 ids.sort_unstable_by(|a, b| b.cmp(a));
                 // At once: the next chunk may have the same key.
-                batch.put(Space::Name, key, entry_of(&ids));
+                batch.put(Space::Name, key, name_entry(&ids));
                 self.write(&mut batch, 0)?;
                 self.report.rebuilt += 1;
             }
@@ -79,7 +79,7 @@ impl Repair<'_, '_> {
                 if good.is_empty() {
                     batch.delete(Space::Name, key);
                 } else {
-                    batch.put(Space::Name, key, entry_of(&good));
+                    batch.put(Space::Name, key, name_entry(&good));
                 }
                 self.write(&mut batch, BATCH_BYTES)?;
             }
@@ -189,10 +189,4 @@ impl Repair<'_, '_> {
         }
         Ok(())
     }
-}
-
-fn entry_of(ids: &[u64]) -> Vec<u8> {
-    let mut value = Vec::new();
-    ids.iter().for_each(|&id| put_varint(&mut value, id));
-    value
 }
