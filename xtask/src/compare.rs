@@ -6,6 +6,7 @@
 
 pub(crate) mod circumstances;
 mod history;
+mod kernels;
 mod measure;
 mod page;
 mod random;
@@ -48,15 +49,17 @@ enum Part {
     Incompressible,
     Memory,
     Growth,
+    Kernels,
 }
 
-const PARTS: [(&str, Part); 6] = [
+const PARTS: [(&str, Part); 7] = [
     ("history", Part::History),
     ("small", Part::Small),
     ("reads", Part::Reads),
     ("incompressible", Part::Incompressible),
     ("memory", Part::Memory),
     ("growth", Part::Growth),
+    ("kernels", Part::Kernels),
 ];
 
 /// Bytes of the streams that are made for measuring.
@@ -83,6 +86,7 @@ struct Options {
     rounds: usize,
     parts: Vec<Part>,
     lengths: &'static Lengths,
+    is_long: bool,
     /// Only write the page from what was measured before.
     render: bool,
 }
@@ -153,12 +157,13 @@ fn options(arguments: &[String]) -> Outcome<Options> {
     let usual: &[Part] = match (quick, long) {
         (true, _) => &[Part::History, Part::Reads, Part::Incompressible],
         (_, true) => &PARTS.map(|(_, part)| part),
-        _ => &[Part::History, Part::Small, Part::Reads, Part::Incompressible],
+        _ => &[Part::History, Part::Small, Part::Reads, Part::Incompressible, Part::Kernels],
     };
     Ok(Options {
         rounds: rounds.unwrap_or(if quick { 1 } else { 3 }),
         parts: if only.is_empty() { usual.to_vec() } else { only },
         lengths: if quick { &QUICK } else { &USUAL },
+        is_long: long,
         render,
     })
 }
@@ -226,6 +231,10 @@ fn measure(
         Part::Growth => {
             let figures = bench.growth(options.lengths.growth_step, GROWTH_STEPS)?;
             results.growth = Some(Taken { circumstances, figures });
+        }
+        Part::Kernels => {
+            let figures = kernels::measure(workspace, options.is_long)?;
+            results.kernels = Some(Taken { circumstances, figures });
         }
     }
     Ok(())
@@ -339,7 +348,7 @@ mod tests {
     #[test]
     fn options_choose_parts_and_rounds() {
         let usual = parsed(&[]).unwrap();
-        assert_eq!((usual.rounds, usual.parts.len(), usual.lengths), (3, 4, &USUAL));
+        assert_eq!((usual.rounds, usual.parts.len(), usual.lengths), (3, 5, &USUAL));
         let quick = parsed(&["--quick"]).unwrap();
         assert_eq!((quick.rounds, quick.parts), (1, vec![Part::History, Part::Reads, Part::Incompressible]));
         assert_eq!(quick.lengths, &QUICK);
@@ -351,7 +360,7 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         assert!(parsed(&["--rounds", "0"]).unwrap_err().contains("--rounds"));
-        assert!(parsed(&["--only", "nothing"]).unwrap_err().contains("growth, not \"nothing\""));
+        assert!(parsed(&["--only", "nothing"]).unwrap_err().contains("kernels, not \"nothing\""));
         assert!(parsed(&["--quick", "--long"]).is_err());
         assert!(parsed(&["--fast"]).unwrap_err().contains("--fast"));
     }

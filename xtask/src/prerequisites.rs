@@ -134,6 +134,17 @@ fn is_libclang(name: &OsStr) -> bool {
     numbered && rest.starts_with(['.', '-']) && (rest.contains(".so") || rest.ends_with(".dylib"))
 }
 
+/// A Python in an environment below `home` that has `module`, from these packages.
+pub(crate) fn python_with(home: &Path, module: &str, packages: &[&str]) -> Outcome<PathBuf> {
+    let environment = home.join("python");
+    let python = environment.join("bin").join("python");
+    if !process::succeeds(Command::new(&python).args(["-c", &format!("import {module}")])) {
+        process::run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
+        process::run(Command::new(&python).args(["-m", "pip", "install", "-q"]).args(packages))?;
+    }
+    Ok(python)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -53,7 +53,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Outcome {
     let ssdeep = prerequisites::on_path("ssdeep").ok_or("ssdeep is not to be had")?;
     let home = workspace.target().join("resemblance");
     fs::create_dir_all(&home).map_err(|error| format!("{}: {error}", home.display()))?;
-    let python = tlsh(&home)?;
+    let python = prerequisites::python_with(&home, "tlsh", &["py-tlsh"])?;
     let typescript = corpus::typescript(workspace)?.versions;
     let tokio = corpus::tokio(workspace)?.versions;
     let ends = |versions: &[(String, PathBuf)]| -> Vec<PathBuf> {
@@ -75,17 +75,6 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Outcome {
     let body = render(&results, &circumstances);
     println!("\n{body}");
     if quick { Ok(()) } else { write(workspace.root(), &body) }
-}
-
-/// A Python with `py-tlsh`.
-fn tlsh(home: &Path) -> Outcome<PathBuf> {
-    let environment = home.join("python");
-    let python = environment.join("bin").join("python");
-    if !process::succeeds(Command::new(&python).args(["-c", "import tlsh"])) {
-        process::run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
-        process::run(Command::new(&python).args(["-m", "pip", "install", "-q", "py-tlsh"]))?;
-    }
-    Ok(python)
 }
 
 fn write(root: &Path, body: &str) -> Outcome {

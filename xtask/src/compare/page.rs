@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::kernels;
 use super::results::{Growth, Histories, Incompressible, Memory, Reads, Results, Row, Taken, Usages};
 use super::samples::Samples;
 use super::streams::length;
@@ -21,7 +22,7 @@ const GROWTH: &str = "growth.svg";
 const MEBIBYTE: f64 = (1 << 20) as f64;
 
 /// Parts of the page, and what measures them.
-const PARTS: [(&str, &str); 8] = [
+const PARTS: [(&str, &str); 9] = [
     ("targets", ""),
     ("history", "history"),
     ("tools", "history"),
@@ -30,6 +31,7 @@ const PARTS: [(&str, &str); 8] = [
     ("incompressible", "incompressible"),
     ("memory", "memory"),
     ("growth", "growth"),
+    ("kernels", "kernels"),
 ];
 
 /// Writes every part, also those without figures, so that no figure stays that the results do not have.
@@ -78,6 +80,9 @@ pub(crate) fn parts(results: &Results) -> Vec<(&'static str, String)> {
     if let Some(taken) = &results.growth {
         let body = under(&growth(&taken.figures), taken);
         parts.push(("growth", body + &image("speed of ingest while a store grows", GROWTH)));
+    }
+    if let Some(taken) = &results.kernels {
+        parts.push(("kernels", under(&kernels::table(&taken.figures), taken)));
     }
     parts
 }

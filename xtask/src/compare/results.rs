@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::circumstances::Circumstances;
+use super::kernels::Kernels;
 use super::measure::Usage;
 use super::samples::Samples;
 use crate::process::Outcome;
@@ -26,6 +27,8 @@ pub(crate) struct Results {
     pub(crate) memory: Option<Taken<Vec<Memory>>>,
     /// Speed while a store grows.
     pub(crate) growth: Option<Taken<Growth>>,
+    /// Parts alone.
+    pub(crate) kernels: Option<Taken<Kernels>>,
 }
 
 /// Figures, and how they were taken.

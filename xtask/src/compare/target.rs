@@ -1,5 +1,6 @@
 //! What was aimed at, and whether the figures reach it; computed, never typed.
 
+use super::kernels;
 use super::results::{Histories, Memory, Results, Row, Usages};
 use super::samples::Samples;
 use super::streams::length;
@@ -25,22 +26,22 @@ impl Target {
 }
 
 /// A limit, and how a figure and it are written.
-struct Limit {
+pub(super) struct Limit {
     most: bool,
     value: f64,
     written: fn(f64) -> String,
 }
 
 impl Limit {
-    fn at_most(value: f64, written: fn(f64) -> String) -> Self {
+    pub(super) fn at_most(value: f64, written: fn(f64) -> String) -> Self {
         Self { most: true, value, written }
     }
 
-    fn at_least(value: f64, written: fn(f64) -> String) -> Self {
+    pub(super) fn at_least(value: f64, written: fn(f64) -> String) -> Self {
         Self { most: false, value, written }
     }
 
-    fn judge(&self, what: impl Into<String>, figure: Option<f64>) -> Target {
+    pub(super) fn judge(&self, what: impl Into<String>, figure: Option<f64>) -> Target {
         let word = if self.most { "at most" } else { "at least" };
         Target {
             what: what.into(),
@@ -60,7 +61,7 @@ fn mebibytes(bytes: f64) -> String {
     format!("{:.0} MiB", bytes / f64::from(1 << 20))
 }
 
-fn times(ratio: f64) -> String {
+pub(super) fn times(ratio: f64) -> String {
     format!("{ratio:.2} times")
 }
 
@@ -68,7 +69,7 @@ fn milliseconds(time: f64) -> String {
     format!("{time:.2} ms")
 }
 
-fn speed(bytes_per_second: f64) -> String {
+pub(super) fn gigabytes_per_second(bytes_per_second: f64) -> String {
     format!("{:.2} GB/s", bytes_per_second / 1e9)
 }
 
@@ -80,6 +81,7 @@ pub(crate) fn all(results: &Results) -> Vec<Target> {
     let history = results.history.as_ref().map(|taken| &taken.figures);
     of_history(history, &mut targets);
     of_streams(results, &mut targets);
+    kernels::targets(results.kernels.as_ref().map(|taken| &taken.figures), &mut targets);
     targets
 }
 
@@ -115,7 +117,7 @@ fn of_streams(results: &Results, targets: &mut Vec<Target>) {
     let size = stream.map_or_else(|| length(4 << 30), |stream| length(stream.bytes));
     let again = stream.and_then(|stream| Some(stream.bytes as f64 / stream.again.seconds.median()?));
     let what = format!("ingest of {size} already stored, read in full");
-    targets.push(Limit::at_least(1.5e9, speed).judge(what, again));
+    targets.push(Limit::at_least(1.5e9, gigabytes_per_second).judge(what, again));
     let first = stream.and_then(|stream| stream.first.seconds.ratio_to(&stream.copy.seconds));
     let what = format!("first ingest of {size} of random bytes, of `cp` and `sync`");
     targets.push(Limit::at_most(2.0, times).judge(what, first));

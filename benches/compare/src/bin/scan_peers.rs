@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
-use engrams_kernels::{Level, Neighbour, mix64};
+use engrams_kernels::{BitCounters, Level, Neighbour, mix64};
 use serde_json::{Value, json};
 use simsimd::BinarySimilarity as _;
 
@@ -33,7 +33,40 @@ fn main() -> Outcome<()> {
     let (query, matrix) = data();
     scan(&query, &matrix)?;
     pairs(&matrix);
+    bundle();
     Ok(())
+}
+
+/// Features of 64 KiB, at 1 in 128 bytes, bundled into a hypervector of 1,024 bits: the rate is that of the 64 KiB.
+fn bundle() {
+    const INPUT: usize = 64 << 10;
+    let features: Vec<u64> = (0..INPUT as u64 / 128).map(mix64).collect();
+    let mut tiers = Vec::new();
+    for level in Level::all_available() {
+        let buffer = vec![0; BitCounters::<Vec<u64>>::buffer_len(WORDS)];
+        tiers.push((format!("engrams-kernels, {level}"), BitCounters::new(level, WORDS, buffer)));
+    }
+    let mut seconds = vec![Vec::new(); tiers.len()];
+    let mut expected = None;
+    for _ in 0..20 * ROUNDS {
+        for ((name, counters), seconds) in tiers.iter_mut().zip(&mut seconds) {
+            let started = Instant::now();
+            let mut majority = [0; WORDS];
+            counters.clear();
+            counters.add(black_box(&features));
+            counters.majority(&[0; WORDS], &mut majority);
+            seconds.push(started.elapsed().as_secs_f64());
+            assert_eq!(&majority, expected.get_or_insert(majority), "{name} bundles otherwise");
+        }
+    }
+    let names = tiers.iter().map(|(name, _)| name.clone());
+    report(
+        "bundle",
+        "bundling the features of 64 KiB into 1024 bits, us",
+        1e6,
+        INPUT as f64,
+        names.zip(seconds),
+    );
 }
 
 /// Random rows, ten of which are at distances 11, 22, .. from the query: the answer has no ties.
@@ -175,7 +208,9 @@ fn report(what: &str, title: &str, unit: f64, bytes: f64, peers: impl Iterator<I
         let (least, median) = (seconds[0], seconds[seconds.len() / 2]);
         println!(
             "{}",
-            json!({ "what": what, "peer": name, "median_seconds": median, "least_seconds": least })
+            json!({
+                "what": what, "peer": name, "median_seconds": median, "least_seconds": least, "bytes": bytes
+            })
         );
         rows.push((Reverse((1.0 / median) as u64), name, median, least));
     }
