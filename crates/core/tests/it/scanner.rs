@@ -127,7 +127,7 @@ proptest! {
 
     #[test]
     fn places_of_features_are_where_their_windows_begin(data in any_bytes(5000), piece in 1..400_usize) {
-        let mut scanner = Scanner::new(Chunking::fixed(5000).unwrap());
+        let mut scanner = Scanner::new(Chunking::fixed(1 << 20).unwrap());
         for piece in data.chunks(piece) {
             let _ = scanner.scan(piece);
         }
@@ -145,7 +145,7 @@ proptest! {
         len in 0..3000_usize,
     ) {
         let (mut features, mut starts, mut scanner) =
-            (Vec::new(), Vec::new(), Scanner::new(Chunking::fixed(4000).unwrap()));
+            (Vec::new(), Vec::new(), Scanner::new(Chunking::fixed(1 << 20).unwrap()));
         let _ = scanner.scan(&data);
         scanner.finish_located(&mut features, &mut starts);
         let from = from.min(data.len());
