@@ -109,7 +109,7 @@ impl Chooser {
         let limit = usize::from(store.superblock().max_closure);
         let nearest = pick(&pool, None, limit, 2);
         if !by_cover {
-            return self.decoded(store, &pool, vec![nearest]);
+            return decoded(store, &pool, vec![nearest]);
         }
         let (mut chosen, left) = widest(&pool, wanted, limit, effort.bases);
         if left >= LEAST_GAIN && !ranked.is_empty() {
@@ -131,7 +131,7 @@ impl Chooser {
             choices.push(nearest);
             choices.extend(fewer);
         }
-        self.decoded(store, &pool, choices)
+        decoded(store, &pool, choices)
     }
 
     /// A candidate, unless a limit or damage keeps it from being a base.
@@ -168,27 +168,6 @@ impl Chooser {
         let known = Known { cover: cover(&features), selected };
         self.keep(id, &known);
         Ok(Some(known))
-    }
-
-    /// The bytes of each choice's bases; without what is damaged, without repetition.
-    fn decoded(&self, store: &EngramStore, pool: &[Choosable], choices: Vec<Vec<usize>>) -> Result<Choices> {
-        let mut seen: Vec<Vec<usize>> = Vec::new();
-        let mut out = Vec::new();
-        for choice in choices {
-            if seen.contains(&choice) {
-                continue;
-            }
-            let mut bases = Vec::new();
-            for &at in &choice {
-                let Choosable { id, depth, .. } = pool[at];
-                bases.extend(unless_corrupt(store.chunk(id))?.map(|plain| Base { id, depth, plain }));
-            }
-            if !bases.is_empty() {
-                out.push(bases);
-            }
-            seen.push(choice);
-        }
-        Ok(out)
     }
 }
 
@@ -237,6 +216,27 @@ fn shared(left: &[u32], mut cover: &[u32]) -> usize {
         count += usize::from(cover.first() == Some(feature));
     }
     count
+}
+
+/// The bytes of each choice's bases; without what is damaged, without repetition.
+fn decoded(store: &EngramStore, pool: &[Choosable], choices: Vec<Vec<usize>>) -> Result<Choices> {
+    let mut seen: Vec<Vec<usize>> = Vec::new();
+    let mut out = Vec::new();
+    for choice in choices {
+        if seen.contains(&choice) {
+            continue;
+        }
+        let mut bases = Vec::new();
+        for &at in &choice {
+            let Choosable { id, depth, .. } = pool[at];
+            bases.extend(unless_corrupt(store.chunk(id))?.map(|plain| Base { id, depth, plain }));
+        }
+        if !bases.is_empty() {
+            out.push(bases);
+        }
+        seen.push(choice);
+    }
+    Ok(out)
 }
 
 #[cfg(test)]
