@@ -8,6 +8,8 @@ use crate::format::Version;
 use crate::store::EngramStore;
 use crate::tree::{Entry, FileNode, difference};
 
+use super::starts;
+
 /// Bytes of a chunk that lie in a content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Occurrence {
@@ -58,6 +60,8 @@ pub(super) struct Files {
     pub(super) by_hash: HashMap<[u8; 32], u32>,
     /// By chunk, then place.
     occurrences: Vec<Occurrence>,
+    /// For each chunk where its occurrences begin, and the end.
+    starts: Vec<u32>,
     paths: Vec<Box<[u8]>>,
     /// By content.
     spans: Vec<Span>,
@@ -81,9 +85,10 @@ impl Files {
 
     /// Where a chunk's bytes are, by place in it.
     pub(super) fn of_chunk(&self, chunk: u32) -> &[Occurrence] {
-        let from = self.occurrences.partition_point(|one| one.chunk < chunk);
-        let rest = &self.occurrences[from..];
-        &rest[..rest.partition_point(|one| one.chunk == chunk)]
+        match (self.starts.get(chunk as usize), self.starts.get(chunk as usize + 1)) {
+            (Some(&from), Some(&to)) => &self.occurrences[from as usize..to as usize],
+            _ => &[],
+        }
     }
 
     /// What a content is called in versions that pass, by path.
@@ -174,8 +179,11 @@ impl Walk<'_> {
         let last = (self.files.versions.len() as u32).saturating_sub(1);
         self.files.spans.extend(self.open.iter().flatten().map(|span| Span { last, ..*span }));
         self.files.spans.sort_unstable_by_key(|span| (span.content, span.path, span.first));
+        // More than fit are 4 billion pieces: the rest is not found.
+        self.files.occurrences.truncate(u32::MAX as usize);
         self.files.occurrences.sort_unstable();
         self.files.occurrences.shrink_to_fit();
+        self.files.starts = starts(self.files.occurrences.iter().map(|one| one.chunk));
         self.files
     }
 }

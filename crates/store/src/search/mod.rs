@@ -82,6 +82,17 @@ fn selected(located: &[Located], len: usize, window: u32) -> Vec<Located> {
     chosen
 }
 
+/// For each number from 0 to the last of these, which ascend, where those that equal it begin, and the end.
+fn starts(numbers: impl Iterator<Item = u32> + Clone) -> Vec<u32> {
+    let most = numbers.clone().last().map_or(0, |last| last as usize);
+    let mut starts = vec![0; most + 2];
+    numbers.for_each(|number| starts[number as usize + 1] += 1);
+    for at in 1..starts.len() {
+        starts[at] += starts[at - 1];
+    }
+    starts
+}
+
 fn sorted(mut keys: Vec<u32>) -> Vec<u32> {
     keys.sort_unstable();
     keys.dedup();
