@@ -12,8 +12,8 @@ use crate::float::sqrt;
 pub struct Estimate {
     /// The estimate; 0.5 when nothing was sampled that could tell.
     pub value: f64,
-    /// Its standard error: half the 95 % interval's width over 1.96, which is `sqrt(p (1 - p)/m)` unless `p` is near 0
-    /// or 1, and never 0 unless all is known.
+    /// Its standard error: `sqrt(c (1 - c) (1 - f)/(n + z^2))` with `c = (x + z^2/2)/(n + z^2)` (Agresti and Coull 1998),
+    /// which is `sqrt(p (1 - p)/m)` unless few features are on one side; never 0 unless all is known.
     pub standard_error: f64,
     /// The lower end of the 95 % interval.
     pub low: f64,
@@ -55,7 +55,7 @@ impl Estimate {
         let value = hits as f64 / samples as f64;
         let effective = samples as f64 / (1.0 - sampled);
         let (low, high) = wilson(value, effective, Z_95);
-        Self { value, standard_error: (high - low) / (2.0 * Z_95), low, high, samples }
+        Self { value, standard_error: standard_error(hits, samples, sampled), low, high, samples }
     }
 
     /// It is known exactly.
@@ -69,6 +69,15 @@ impl Estimate {
     pub fn is_unknown(&self) -> bool {
         self.samples == 0 && self.standard_error > 0.0
     }
+}
+
+/// The standard error of Agresti and Coull's interval, with the correction for a finite whole: two hits and two misses
+/// are added, or so. Wilson's own width is too small a measure where hits, or misses, can be counted on one hand: errors
+/// are skewed there.
+fn standard_error(hits: u64, samples: u64, sampled: f64) -> f64 {
+    let trials = samples as f64 + Z_95 * Z_95;
+    let centre = (hits as f64 + Z_95 * Z_95 / 2.0) / trials;
+    sqrt(centre * (1.0 - centre) / trials * (1.0 - sampled))
 }
 
 /// Wilson's interval, `z` standard errors of a true share wide on either side, for `p` of `m` trials.
