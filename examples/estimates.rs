@@ -65,7 +65,7 @@ fn main() -> std::io::Result<()> {
     }
 
     let mut random = Random(20);
-    let mut rows: [[Row; 2]; 4] = Default::default();
+    let mut rows: [[Row; 3]; 4] = Default::default();
     let (mut sampled, mut exact, mut wrong) = (0, 0, 0);
     while sampled < PAIRS {
         // Of one history: others have next to nothing in common.
@@ -91,18 +91,18 @@ fn main() -> std::io::Result<()> {
             continue;
         }
         sampled += 1;
-        for ((estimate, truth), [all, between]) in pairs.iter().zip(truth).zip(&mut rows) {
-            all.share(estimate, truth);
+        let own = estimates(&a.sketch, &b.sketch);
+        // Pairs share files, and with them the errors that these features happen to have: other numbers for each pair.
+        let salt = engrams_kernels::mix64(sampled as u64);
+        let [a, b] = [&a, &b].map(|tree| renumbered(&tree.features, salt));
+        for (((estimate, other), truth), [all, between, independent]) in
+            own.iter().zip(estimates(&a, &b)).zip(truth).zip(&mut rows)
+        {
+            all.add(estimate, truth);
             if (0.05..=0.95).contains(&truth) {
-                between.share(estimate, truth);
+                between.add(estimate, truth);
             }
-        }
-        let cosine = a.sketch.engram().cosine(b.sketch.engram());
-        let error = a.sketch.engram().standard_error(cosine);
-        let off = (cosine - truth[3]).abs();
-        rows[3][0].add(off, error, off <= 1.96 * error);
-        if (0.05..=0.95).contains(&truth[3]) {
-            rows[3][1].add(off, error, off <= 1.96 * error);
+            independent.add(&other, truth);
         }
     }
     println!(
@@ -115,9 +115,10 @@ fn main() -> std::io::Result<()> {
         ("containment of B in A", "distinct features in both, of those in B"),
         ("cosine", "cosine of the counts of all features"),
     ];
-    for ((name, truth), [all, between]) in names.into_iter().zip(&mut rows) {
+    for ((name, truth), [all, between, independent]) in names.into_iter().zip(&mut rows) {
         println!("| {name} | {truth} | {} |", all.text());
         println!("| | of these, truth from 5 to 95 % | {} |", between.text());
+        println!("| | the same 1,000, features renumbered for each pair | {} |", independent.text());
     }
     println!(
         "\n{sampled} pairs, of {} directories; {exact} other pairs were compared exactly, {wrong} of them wrongly.",
@@ -180,6 +181,26 @@ fn truth(a: &[(u64, u64)], b: &[(u64, u64)]) -> [f64; 4] {
     [both / (a_len + b_len - both), both / a_len, both / b_len, product / (norm(a) * norm(b))]
 }
 
+/// The sketch of features of which each became another, by one rule.
+fn renumbered(features: &[(u64, u64)], salt: u64) -> Sketch {
+    let all = features.iter().flat_map(|&(feature, count)| {
+        std::iter::repeat_n(engrams_kernels::mix64(feature ^ salt), count as usize)
+    });
+    let mut sketch = Sketch::new();
+    sketch.add_features(&all.collect::<Vec<u64>>());
+    sketch
+}
+
+/// Jaccard, containment both ways, cosine.
+fn estimates(a: &Sketch, b: &Sketch) -> [Estimate; 4] {
+    let found = a.similarity(b);
+    let value = a.engram().cosine(b.engram());
+    let standard_error = a.engram().standard_error(value);
+    let (low, high) = (value - 1.96 * standard_error, value + 1.96 * standard_error);
+    let cosine = Estimate { value, standard_error, low, high, samples: 0 };
+    [found.jaccard, found.containment, found.containment_of_other, cosine]
+}
+
 #[derive(Default)]
 struct Row {
     within: [usize; 3],
@@ -188,16 +209,13 @@ struct Row {
 }
 
 impl Row {
-    fn share(&mut self, estimate: &Estimate, truth: f64) {
-        let is_covered = (estimate.low..=estimate.high).contains(&truth);
-        self.add((estimate.value - truth).abs(), estimate.standard_error, is_covered);
-    }
-
-    fn add(&mut self, error: f64, standard: f64, is_covered: bool) {
+    fn add(&mut self, estimate: &Estimate, truth: f64) {
+        let error = (estimate.value - truth).abs();
+        let standard = estimate.standard_error;
         for (at, within) in self.within.iter_mut().enumerate() {
             *within += usize::from(error <= standard * (at + 1) as f64);
         }
-        self.covered += usize::from(is_covered);
+        self.covered += usize::from((estimate.low..=estimate.high).contains(&truth));
         self.errors.push(error);
     }
 

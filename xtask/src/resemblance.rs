@@ -148,11 +148,12 @@ fn render(results: &Value, circumstances: &Circumstances) -> String {
     ));
     let ranking = &results["ranking"];
     out.push_str(&format!(
-        "\nA query of {} MB against {} made-up chunks ({} entries), eight versions of it among them: ranking {:.1} ms \
-         warm (median of 101; slowest {:.1} ms); a first search before it reads the index, the heads and the tree, {:.1} s.\n",
+        "\nA query of {} MB against {} made-up chunks ({} entries, {} under features of the query), eight versions of it among \
+         them: ranking {:.1} ms warm (median of 101; slowest {:.1} ms); a first search before it reads the index, the heads and the tree, {:.1} s.\n",
         megabytes(&ranking["query_bytes"]),
         whole(&ranking["chunks"]),
         whole(&ranking["entries"]),
+        whole(&ranking["entries_of_query"]),
         number(&ranking["warm_ms"]),
         number(&ranking["slowest_ms"]),
         number(&ranking["cold_seconds"]),

@@ -1,6 +1,6 @@
 //! How long the ranking takes among many chunks: a store of made-up ones, with as many features in the search index as
-//! real ones have, and a query of 1 MB, eight versions of which are among them. Their bytes are not there, so nothing is
-//! confirmed.
+//! real ones have, and a query of 1 MB, eight versions of which are among them. Some features of the query are common: the
+//! n-th of them is entered for so many chunks in proportion to 1 / n. The bytes of chunks are not there, so nothing is confirmed.
 
 use std::path::Path;
 use std::time::Instant;
@@ -19,6 +19,8 @@ pub(crate) struct Timing {
     pub(crate) chunks: u64,
     pub(crate) entries: u64,
     pub(crate) query_bytes: usize,
+    /// Entries under features of the query.
+    pub(crate) entries_of_query: u64,
     /// Reading the index, the heads and the tree, in a store just opened.
     pub(crate) cold_seconds: f64,
     /// The ranking, of 101 runs the median and the slowest.
@@ -33,24 +35,35 @@ const QUERY: usize = 1_000_000;
 const VERSIONS: u64 = 8;
 /// Pieces of a file.
 const PIECES: u64 = 1000;
+/// One in so many chunks is entered under a feature of the query by chance.
+const COMMON: u64 = 2;
 
 pub(crate) fn measure(directory: &Path, chunks: u64) -> Outcome<Timing> {
     let query: Vec<u8> = (0..QUERY as u64).map(|at| (mix64(at + 1) >> 8) as u8).collect();
-    fill(directory, chunks, &query)?;
+    let mut located = Vec::new();
+    locate_features(&query, &mut located);
+    let mut common: Vec<u32> = located.iter().map(|one| search_key(one.feature)).collect();
+    common.sort_unstable();
+    common.dedup();
+    fill(directory, chunks, &query, &common)?;
     let store = EngramStore::open(directory)?;
     let began = Instant::now();
-    let entries = store.search_view()?.entries() as u64;
+    let view = store.search_view()?;
     let cold_seconds = began.elapsed().as_secs_f64();
+    let entries = view.entries() as u64;
+    let entries_of_query = view.chunks_with(&common).iter().map(|chunks| chunks.len() as u64).sum();
+    drop(view);
     let mut times = Vec::new();
     for _ in 0..101 {
         times.push(store.find(&query).run()?.ranking.as_secs_f64() * 1e3);
     }
     let slowest_ms = times.iter().copied().fold(0.0, f64::max);
     store.close()?;
-    Ok(Timing { chunks, entries, query_bytes: QUERY, cold_seconds, warm_ms: median(times), slowest_ms })
+    let warm_ms = median(times);
+    Ok(Timing { chunks, entries, query_bytes: QUERY, entries_of_query, cold_seconds, warm_ms, slowest_ms })
 }
 
-fn fill(directory: &Path, chunks: u64, query: &[u8]) -> Outcome<()> {
+fn fill(directory: &Path, chunks: u64, query: &[u8], common: &[u32]) -> Outcome<()> {
     let store = EngramStore::open(directory)?;
     let mut draft = store.draft()?;
     let parts: Vec<&[u8]> = query.chunks(CHUNK).collect();
@@ -62,6 +75,10 @@ fn fill(directory: &Path, chunks: u64, query: &[u8]) -> Outcome<()> {
         let group: Vec<u64> = (id + 1..=chunks.min(id + 256)).collect();
         for &id in &group {
             let mut own: Vec<u32> = (0..FEATURES).map(|at| mix64(id * FEATURES + at) as u32).collect();
+            if id % COMMON == 0 {
+                let uniform = mix64(!id) as f64 / 2f64.powi(64);
+                own.push(common[((common.len() as f64).powf(uniform) as usize).min(common.len() - 1)]);
+            }
             if id <= planted {
                 let (mut located, part) = (Vec::new(), parts[id as usize - 1]);
                 locate_features(part, &mut located);

@@ -11,9 +11,10 @@ use engrams_store::{EngramStore, Pieces, Plain, Result, unless_corrupt};
 
 use super::MatchRange;
 use super::anchor::Anchor;
+use super::gaps::Slots;
 
 /// Shorter runs of equal bytes are not reported.
-const LEAST_RUN: usize = SHINGLE_BYTES;
+pub(super) const LEAST_RUN: usize = SHINGLE_BYTES;
 
 /// Consecutive anchors of one alignment.
 struct Segment {
@@ -24,13 +25,22 @@ struct Segment {
     last: usize,
 }
 
-/// Equal bytes of a block and a file, in the block's order and without overlaps there; `query` is a place in the block.
+/// Equal bytes of a block and a file.
+pub(super) struct Aligned {
+    /// In the block's order and without overlaps there; `query` is a place in the block.
+    pub(super) ranges: Vec<MatchRange>,
+    /// Bytes of those to which features led.
+    pub(super) by_features: u64,
+}
+
+/// Compares a block with a file that shares these features with it.
 pub(super) fn align(
     store: &EngramStore,
     file: &FileNode,
     block: &[u8],
+    slots: &Slots<'_>,
     anchors: &[Anchor],
-) -> Result<Vec<MatchRange>> {
+) -> Result<Aligned> {
     let segments = segments(anchors);
     let mut bytes = FileBytes { store, pieces: store.pieces(file), at: None };
     let mut found = Vec::new();
@@ -45,7 +55,25 @@ pub(super) fn align(
         };
         runs(&mut bytes, file.size, block, from..to, segment.shift, &mut found)?;
     }
-    Ok(disjoint(found))
+    let mut ranges = disjoint(found);
+    let by_features = ranges.iter().map(|range| range.bytes).sum();
+    let gaps = slots.gaps(&ranges);
+    if !gaps.is_empty() {
+        let mut places: Vec<u64> = anchors.iter().map(|anchor| anchor.file).collect();
+        places.sort_unstable();
+        let (mut open, mut end) = (slots.open(&gaps), 0);
+        for place in places {
+            if place < end {
+                continue;
+            }
+            if let Some((offset, piece)) = bytes.piece(place)? {
+                slots.fill(piece, offset, &gaps, &mut open, &mut ranges);
+            }
+            end = bytes.end();
+        }
+        ranges = disjoint(ranges);
+    }
+    Ok(Aligned { ranges, by_features })
 }
 
 fn shift_of(anchor: Anchor) -> i64 {
@@ -174,6 +202,15 @@ impl FileBytes<'_> {
             Some((range, Some((plain, within)))) => {
                 Some(&plain[within.clone()][(offset - range.start) as usize..])
             }
+            _ => None,
+        })
+    }
+
+    /// The piece that has the byte at `offset`, and where it begins; `None` when it is damaged.
+    fn piece(&mut self, offset: u64) -> Result<Option<(u64, &[u8])>> {
+        self.from(offset)?;
+        Ok(match &self.at {
+            Some((range, Some((plain, within)))) => Some((range.start, &plain[within.clone()])),
             _ => None,
         })
     }

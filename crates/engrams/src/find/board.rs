@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use engrams_store::StoredName;
 
+use super::align::Aligned;
 use super::{LEAST_FEATURES, LEAST_SHARE, Match, MatchRange, Scope};
 
 /// Contents remembered from block to block.
@@ -22,6 +23,8 @@ pub(super) struct Board {
 #[derive(Default)]
 struct Row {
     features: u64,
+    /// Bytes to which features led: chance runs of equal bytes are no reason to report a file.
+    by_features: u64,
     bytes: u64,
     ranges: Vec<MatchRange>,
     has_all: bool,
@@ -33,13 +36,14 @@ impl Board {
     }
 
     /// Adds what a content shares with the block at `offset`.
-    pub(super) fn add(&mut self, content: u32, features: u64, offset: u64, ranges: &[MatchRange]) {
-        if ranges.is_empty() {
+    pub(super) fn add(&mut self, content: u32, features: u64, offset: u64, aligned: &Aligned) {
+        if aligned.ranges.is_empty() {
             return;
         }
         let row = self.rows.entry(content).or_insert(Row { has_all: true, ..Row::default() });
         row.features += features;
-        for range in ranges {
+        row.by_features += aligned.by_features;
+        for range in &aligned.ranges {
             row.bytes += range.bytes;
             if !self.with_ranges {
                 continue;
@@ -92,12 +96,16 @@ impl Board {
         if let Some(content) = exact {
             let whole = MatchRange { query: 0, file: 0, bytes };
             let ranges = if self.with_ranges { vec![whole] } else { Vec::new() };
-            self.rows.insert(content, Row { features: u64::MAX, bytes, ranges, has_all: true });
+            self.rows.insert(
+                content,
+                Row { features: u64::MAX, by_features: bytes, bytes, ranges, has_all: true },
+            );
         }
         let mut matches: Vec<(u32, Match)> = Vec::new();
         for (content, row) in self.rows {
             let is_exact = exact == Some(content);
-            let enough = row.features >= LEAST_FEATURES && row.bytes.saturating_mul(LEAST_SHARE) >= bytes;
+            let enough =
+                row.features >= LEAST_FEATURES && row.by_features.saturating_mul(LEAST_SHARE) >= bytes;
             let Some(stored) = scope.view.content(content).filter(|_| enough || is_exact) else { continue };
             let size = stored.file.size;
             let common = row.bytes.min(size);

@@ -7,13 +7,15 @@
 //! 2. **match**: the chunks with most votes are decoded, and the features they share with the block, place by place,
 //!    are told to the files they lie in ([`anchor`]).
 //! 3. **confirm**: of the files with most shared features the bytes are compared with the block's, along the
-//!    alignments that shared features give ([`align`]).
+//!    alignments that shared features give ([`align`]), and what is left of the block with the pieces that share some
+//!    ([`gaps`]).
 //!
 //! What is reported rests on equal bytes alone: an index entry, a vote or an estimate is only a reason to look.
 
 mod align;
 mod anchor;
 mod board;
+mod gaps;
 mod rank;
 
 use std::io::Read;
@@ -24,6 +26,7 @@ use engrams_core::Located;
 use engrams_store::{EngramStore, Error, Result, SearchView, StoredName};
 
 use board::Board;
+use gaps::Slots;
 
 /// Bytes of a query that are searched together.
 const BLOCK: usize = 1 << 20;
@@ -31,7 +34,7 @@ const BLOCK: usize = 1 << 20;
 const CONFIRMED: usize = 16;
 /// Fewer shared features are chance.
 const LEAST_FEATURES: u64 = 2;
-/// Of a query, this share must be confirmed: one in so many bytes.
+/// Of a query, this share must be confirmed along alignments that features give: one in so many bytes.
 const LEAST_SHARE: u64 = 20;
 
 /// Search by example, for [`EngramStore`].
@@ -276,10 +279,11 @@ impl BlockSearch<'_> {
         let mut found = anchor::anchors(self.store, &self.scope, &located, &chunks)?;
         let carried = self.board.leading();
         anchor::keep_best(&mut found, self.confirmed, &carried);
+        let slots = Slots::new(block);
         for one in found {
             let Some(content) = self.scope.view.content(one.content) else { continue };
-            let ranges = align::align(self.store, &content.file, block, &one.anchors)?;
-            self.board.add(one.content, one.features, offset, &ranges);
+            let aligned = align::align(self.store, &content.file, block, &slots, &one.anchors)?;
+            self.board.add(one.content, one.features, offset, &aligned);
         }
         self.board.prune();
         self.confirming += ranked.elapsed();

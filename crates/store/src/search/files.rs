@@ -8,6 +8,8 @@ use crate::format::Version;
 use crate::store::EngramStore;
 use crate::tree::{Entry, FileNode, difference};
 
+use super::runs::Runs;
+
 /// Bytes of a chunk that lie in a content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Occurrence {
@@ -58,6 +60,7 @@ pub(super) struct Files {
     pub(super) by_hash: HashMap<[u8; 32], u32>,
     /// By chunk, then place.
     occurrences: Vec<Occurrence>,
+    by_chunk: Runs,
     paths: Vec<Box<[u8]>>,
     /// By content.
     spans: Vec<Span>,
@@ -81,9 +84,7 @@ impl Files {
 
     /// Where a chunk's bytes are, by place in it.
     pub(super) fn of_chunk(&self, chunk: u32) -> &[Occurrence] {
-        let from = self.occurrences.partition_point(|one| one.chunk < chunk);
-        let rest = &self.occurrences[from..];
-        &rest[..rest.partition_point(|one| one.chunk == chunk)]
+        &self.occurrences[self.by_chunk.find(&self.occurrences, |one| one.chunk, chunk)]
     }
 
     /// What a content is called in versions that pass, by path.
@@ -174,8 +175,11 @@ impl Walk<'_> {
         let last = (self.files.versions.len() as u32).saturating_sub(1);
         self.files.spans.extend(self.open.iter().flatten().map(|span| Span { last, ..*span }));
         self.files.spans.sort_unstable_by_key(|span| (span.content, span.path, span.first));
+        // More than fit are 4 billion pieces: the rest is not found.
+        self.files.occurrences.truncate(u32::MAX as usize);
         self.files.occurrences.sort_unstable();
         self.files.occurrences.shrink_to_fit();
+        self.files.by_chunk = Runs::new(&self.files.occurrences, |one| one.chunk);
         self.files
     }
 }

@@ -6,6 +6,7 @@
 
 mod files;
 mod postings;
+mod runs;
 mod view;
 
 pub use files::{Occurrence, SearchedContent, StoredName};

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::LOG;
 use super::files::{Files, Occurrence, SearchedContent, StoredName};
 use super::postings::Postings;
+use super::runs::Runs;
 use crate::backend::KeyRange;
 use crate::format::{Head, Superblock, Version, id_of_key};
 use crate::pin::Pin;
@@ -15,7 +16,7 @@ use crate::{Error, ErrorKind, Result, Space};
 /// What a search looks at. While it is there, nothing that it names is collected.
 ///
 /// Memory, shared by all views of a store until a version is committed or forgotten: 9 bytes for each feature in the
-/// index (about 9 for each KiB of new data at the usual density), 8 for each chunk and 4 for each base, and for each content some 150 with its
+/// index (about 9 for each KiB of new data at the usual density), 12 for each chunk and 8 for each base, and for each content some 150 with its
 /// paths, 24 for each of its pieces.
 pub struct SearchView {
     tables: Arc<Tables>,
@@ -36,30 +37,22 @@ pub(crate) struct Tables {
 /// From ids to ids.
 #[derive(Default)]
 struct Links {
-    starts: Vec<u32>,
+    /// Ascending; the other end of each is at its place in `to`.
+    from: Vec<u32>,
     to: Vec<u32>,
+    runs: Runs,
 }
 
 impl Links {
     /// Of pairs in any order.
     fn new(mut pairs: Vec<(u32, u32)>) -> Self {
         pairs.sort_unstable();
-        let most = pairs.last().map_or(0, |pair| pair.0 as usize);
-        let mut starts = vec![0u32; most + 2];
-        for &(from, _) in &pairs {
-            starts[from as usize + 1] += 1;
-        }
-        for at in 1..starts.len() {
-            starts[at] += starts[at - 1];
-        }
-        Self { starts, to: pairs.into_iter().map(|pair| pair.1).collect() }
+        let (from, to): (Vec<u32>, Vec<u32>) = pairs.into_iter().unzip();
+        Self { runs: Runs::new(&from, |&id| id), from, to }
     }
 
     fn of(&self, id: u32) -> &[u32] {
-        match (self.starts.get(id as usize), self.starts.get(id as usize + 1)) {
-            (Some(&from), Some(&to)) => &self.to[from as usize..to as usize],
-            _ => &[],
-        }
+        &self.to[self.runs.find(&self.from, |&from| from, id)]
     }
 }
 
@@ -138,9 +131,10 @@ impl EngramStore {
 }
 
 impl SearchView {
-    /// The chunks entered under a key, ascending.
-    pub fn chunks_with(&self, key: u32) -> impl ExactSizeIterator<Item = u32> + '_ {
-        self.tables.postings.find(key)
+    /// The chunks entered under each of these keys, ascending.
+    #[must_use]
+    pub fn chunks_with(&self, keys: &[u32]) -> Vec<&[u32]> {
+        self.tables.postings.find(keys)
     }
 
     /// Chunks in the store.
