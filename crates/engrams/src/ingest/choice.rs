@@ -134,7 +134,7 @@ impl Chooser {
         decoded(store, &pool, choices)
     }
 
-    /// A candidate, unless a limit or damage keeps it from being a base.
+    /// A candidate, unless a limit, damage or a collection that is about to remove it keeps it from being a base.
     fn choosable(
         &self,
         store: &EngramStore,
@@ -144,7 +144,8 @@ impl Chooser {
     ) -> Result<Option<Choosable>> {
         let limits = store.superblock();
         let mut closure = vec![id];
-        if head.depth >= limits.max_depth
+        if store.is_condemned(id)
+            || head.depth >= limits.max_depth
             || unless_corrupt(store.closure(id, &mut closure))?.is_none()
             || closure.len() > usize::from(limits.max_closure)
         {

@@ -141,6 +141,47 @@ fn an_ingest_during_a_collection_stores_again_what_is_condemned() {
     }
 }
 
+/// Found by ten threads: the chunk after one that stays was taken as a base while it was about to be removed.
+#[test]
+fn what_is_condemned_beside_a_chunk_that_stays_is_no_base() {
+    let (store, backend) = small_store(4096);
+    let old = text(120_000, 1);
+    ingest(&store, "f", &old);
+    let mut new = old.clone();
+    for at in (0..old.len() - 8000).step_by(8000) {
+        new[at..at + 4000].copy_from_slice(&noise(4000, at as u64));
+    }
+    ingest(&store, "f", &new);
+    forget(&store, &[1]);
+    // Some cut points are gone here: chunks that reach across what stays and what goes.
+    let across = |at: usize| {
+        let mut bytes = old[at - 6000..at + 6000].to_vec();
+        bytes[5960..6040].copy_from_slice(&noise(80, at as u64));
+        bytes
+    };
+    let places = || (6000..114_000).step_by(100);
+    let mut ingested = false;
+    let options = CollectOptions { rebase_above: 1.0, ..CollectOptions::default() };
+    store
+        .collect(&options, &mut |progress| {
+            if progress.step == CollectStep::Sweeping && !ingested {
+                ingested = true;
+                let mut tx = Transaction::begin(&store, &IngestOptions::default()).unwrap();
+                for at in places() {
+                    tx.put_file(format!("{at}").as_bytes(), fixed(), &mut &across(at)[..]).unwrap();
+                }
+                tx.commit("").unwrap();
+            }
+        })
+        .unwrap();
+    assert!(ingested);
+    let store = open(backend_of(&records(&backend, &Space::ALL)), 1024).unwrap();
+    for at in places() {
+        assert!(read(&store, &at.to_string(), 3) == across(at), "{at}");
+    }
+    assert_sound(&store);
+}
+
 #[test]
 fn a_reader_reads_exactly_while_everything_around_it_is_coded_anew() {
     let (store, _) = small_store(1024);
