@@ -20,10 +20,9 @@ by their content, about one for every 160 bytes. An engram keeps the 1,024 small
 (p + z^2/2m -+ z sqrt(p (1 - p)/m + z^2/4m^2)) / (1 + z^2/m)        z = 1.96
 ```
 
-The standard error is Agresti and Coull's, with two hits and two misses added, or so:
-`sqrt(c (1 - c)(1 - f)/(n + z^2))` with `c = (x + z^2/2)/(n + z^2)`. It is `sqrt(p (1 - p)/m)`, at most 1.6 % of a full
-sample, where hits and misses are many, and not 0 at `p` = 0 or 1. Contents with fewer than 1,024 features (some 160 KB) are
-compared exactly. The cosine of counters has the standard error `(1 - rho^2) / sqrt(4096)`.
+The standard error is half its width over 1.96: `sqrt(p (1 - p)/m)`, at most 1.6 % of a full sample, and not 0 at
+`p` = 0 or 1. Contents with fewer than 1,024 features (some 160 KB) are compared exactly. The cosine of counters has the
+standard error `(1 - rho^2) / sqrt(4096)`.
 
 Against the truth, counted from all features: random pairs of directories of the releases of typescript, or of tokio, a random
 share (20 to 100 %) of the files of each. Pairs of which both samples are complete are exact, and are not among the 1,000. Of
