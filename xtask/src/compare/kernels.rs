@@ -119,19 +119,11 @@ pub(super) fn targets(kernels: Option<&Kernels>, targets: &mut Vec<Target>) {
             ratio(best("cut random"), of("cut random", peer)),
         );
     }
-    for (tier, aim) in [("AVX2", 9e9), ("AVX-512", 25e9)] {
-        let is_tier = |peer: &str| {
-            let name = peer.to_uppercase();
-            if tier == "AVX2" {
-                name.ends_with("AVX2")
-            } else {
-                name.contains("AVX-512") || name.contains("AVX512")
-            }
-        };
+    for (tier, level, aim) in [("AVX2", "avx2", 9e9), ("AVX-512", "avx512", 25e9)] {
         judge(
             Limit::at_least(aim, gigabytes_per_second),
             &format!("bundling, one core, {tier}"),
-            kernels.and_then(|kernels| kernels.rate("bundle", is_tier)),
+            of("bundle", &format!("engrams-kernels, {level}")),
         );
     }
     let read = of("scan", "the bytes read");

@@ -1,5 +1,7 @@
 //! The search index in memory: keys with their chunks, sorted.
 
+use super::runs::starts;
+
 /// Which chunks are entered under a key. Memory: 9 bytes for each entry.
 #[derive(Default)]
 pub(super) struct Postings {
@@ -24,13 +26,7 @@ impl Postings {
         let bits = (entries.len() / RUN).max(2).ilog2();
         let shift = 32 - bits;
         let run_of = |entry: u64| (entry >> 32 >> shift) as usize;
-        let mut starts = vec![0u32; (1 << bits) + 1];
-        for &entry in &entries {
-            starts[run_of(entry) + 1] += 1;
-        }
-        for at in 1..starts.len() {
-            starts[at] += starts[at - 1];
-        }
+        let starts = starts(1 << bits, entries.iter().map(|&entry| run_of(entry)));
         let mut placed = vec![0u64; entries.len()];
         let mut next = starts.clone();
         for entry in entries {

@@ -21,12 +21,7 @@ impl Runs {
         if most > list.len().saturating_mul(MOST_APART).max(FEW) {
             return Self::default();
         }
-        let mut starts = vec![0; most + 2];
-        list.iter().for_each(|item| starts[number(item) as usize + 1] += 1);
-        for at in 1..starts.len() {
-            starts[at] += starts[at - 1];
-        }
-        Self { starts }
+        Self { starts: starts(most + 1, list.iter().map(|item| number(item) as usize)) }
     }
 
     /// Where the run of `wanted` lies in the list.
@@ -41,6 +36,16 @@ impl Runs {
             _ => 0..0,
         }
     }
+}
+
+/// For each number below `count` where the run of its equals among these would begin in their order, and the end.
+pub(super) fn starts(count: usize, numbers: impl Iterator<Item = usize>) -> Vec<u32> {
+    let mut starts = vec![0; count + 1];
+    numbers.for_each(|number| starts[number + 1] += 1);
+    for at in 1..starts.len() {
+        starts[at] += starts[at - 1];
+    }
+    starts
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::Path;
 
-use ::rocksdb::{BottommostLevelCompaction, CompactOptions, LiveFile};
+use ::rocksdb::{BottommostLevelCompaction, ColumnFamily, CompactOptions, DB, LiveFile};
 
 use super::RocksBackend;
 use super::options::FAMILIES;
@@ -32,22 +32,24 @@ pub(super) fn merge_small_tables(backend: &RocksBackend, least: usize) -> Result
     // Side by side: a merge waits for its syncs most of the time.
     std::thread::scope(|threads| {
         for (name, family) in families {
-            let mut tables: Vec<_> = tables.iter().filter(|table| table.column_family_name == name).collect();
-            threads.spawn(move || {
-                tables.sort_by(|a, b| a.start_key.cmp(&b.start_key));
-                for run in tables.chunk_by(|a, b| is_small(a) && is_small(b)) {
-                    if is_worth_merging(run, least) && rewritten_bytes(&tables, run) <= limit(run) {
-                        let mut how = CompactOptions::default();
-                        how.set_exclusive_manual_compaction(false);
-                        how.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
-                        let (first, last) = span(run);
-                        database.compact_range_cf_opt(family, first, last, &how);
-                    }
-                }
-            });
+            let tables = tables.iter().filter(|table| table.column_family_name == name).collect();
+            threads.spawn(move || merge_in_family(database, family, tables, least));
         }
     });
     Ok(())
+}
+
+fn merge_in_family(database: &DB, family: &ColumnFamily, mut tables: Vec<&LiveFile>, least: usize) {
+    tables.sort_by(|a, b| a.start_key.cmp(&b.start_key));
+    for run in tables.chunk_by(|a, b| is_small(a) && is_small(b)) {
+        if is_worth_merging(run, least) && rewritten_bytes(&tables, run) <= limit(run) {
+            let mut how = CompactOptions::default();
+            how.set_exclusive_manual_compaction(false);
+            how.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+            let (first, last) = span(run);
+            database.compact_range_cf_opt(family, first, last, &how);
+        }
+    }
 }
 
 fn is_small(table: &LiveFile) -> bool {
