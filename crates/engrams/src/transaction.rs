@@ -3,11 +3,12 @@
 use std::io::{self, Read};
 use std::sync::{Arc, PoisonError};
 
+use engrams_core::Chunking;
 use engrams_store::tree::{Attributes, MAX_PATH_BYTES, Node};
 use engrams_store::{Draft, EngramStore, Entry, Error, Result, Tree, check_path};
 
 use crate::ingest::{
-    Cutter, Event, Group, IngestOptions, Pipeline, Settings, SharedHasher, StreamingProgress,
+    Cutter, Event, Expected, Group, IngestOptions, Pipeline, Settings, SharedHasher, StreamingProgress,
 };
 
 /// Many files, published as one version, or not at all. Dropping it publishes nothing.
@@ -22,6 +23,8 @@ pub struct Transaction {
     cutter: Cutter,
     pipeline: Pipeline,
     alone_from: usize,
+    /// Cut points depend on the content, and are to be found.
+    expects: bool,
     last_put: Option<(Vec<u8>, [u8; 32])>,
     only_mends: bool,
     failed: bool,
@@ -87,6 +90,7 @@ impl Transaction {
             provisional: draft.provisional(),
             cutter: Cutter::new(&settings, store.gear()),
             alone_from: settings.chunking.minimum(),
+            expects: matches!(settings.chunking, Chunking::ContentDefined(_)) && !settings.only_mends,
             only_mends: settings.only_mends,
             pipeline: Pipeline::start(store.clone(), draft, settings)?,
             last_put: None,
@@ -214,6 +218,7 @@ impl Transaction {
     }
 
     fn cut(&mut self) -> Result<()> {
+        self.cutter.expect(None);
         self.forward()?;
         match self.cutter.force_cut() {
             Some(group) => self.send(group),
@@ -309,6 +314,9 @@ impl Transaction {
         let Some(attributes) = file.attributes.take() else { return Ok(()) };
         if alone {
             self.cut()?;
+            let before = self.base.get(&file.path)?;
+            let before = before.as_ref().and_then(Entry::file).filter(|_| self.expects);
+            self.cutter.expect(before.map(|before| Expected::new(&self.store, before)));
         }
         self.cutter.event(Event::Begin { path: file.path.clone(), attributes: Box::new(attributes) });
         file.alone = alone;

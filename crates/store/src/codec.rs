@@ -72,7 +72,7 @@ const CHAINS_HASH_LOG_BELOW_WINDOW: u32 = 3;
 const CHAINS_MIN_MATCH: u32 = 6;
 const CHAINS_SEARCH_LOG: u32 = 4;
 /// The level at which [noise](is_noise) is searched for repeats.
-const NOISE_LEVEL: i32 = 1;
+const NOISE_LEVEL: i32 = -1;
 
 /// Smallest window log zstd takes.
 const MIN_WINDOW_LOG: u32 = 10;

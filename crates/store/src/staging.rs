@@ -4,10 +4,11 @@
 //! invisible to readers until a commit refers to it; what no commit ever refers to is found again by name.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::sync::{Arc, MutexGuard};
 
 use crate::feature_log::{self, Entry};
-use crate::format::{Head, id_key, put_varint};
+use crate::format::{Coding, Head, id_key, put_varint};
 use crate::pin::Reuse;
 use crate::recall::{RECALL_FEATURES, RecallIndex};
 use crate::store::Inner;
@@ -44,6 +45,8 @@ pub struct Staging<'s> {
     reuse: Reuse,
     batch: Batch,
     names: HashMap<[u8; 32], u64>,
+    /// The ids in the name entries that were looked at and named nothing usable.
+    others: HashMap<[u8; 8], Vec<u64>>,
     entries: Vec<Entry>,
     searched: Vec<Entry>,
     /// For the caches, once they are written.
@@ -74,6 +77,7 @@ impl<'s> Staging<'s> {
             reuse,
             batch: Batch::new(),
             names: HashMap::new(),
+            others: HashMap::new(),
             entries: Vec::new(),
             searched: Vec::new(),
             staged: Vec::new(),
@@ -84,11 +88,20 @@ impl<'s> Staging<'s> {
     ///
     /// # Errors
     /// `Io` or `Unavailable`.
-    pub fn find(&self, names: &[[u8; 32]]) -> Result<Vec<Option<u64>>> {
+    pub fn find(&mut self, names: &[[u8; 32]]) -> Result<Vec<Option<u64>>> {
         let keys: Vec<_> = names.iter().map(|name| self.store.index_keys.name(name)).collect();
-        let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
-        let found = self.store.backend.multi_get(Space::Name, &keys)?;
-        names.iter().zip(found).map(|(name, value)| self.among(name, &ids_in(value.as_deref()))).collect()
+        let slices: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
+        let values = self.store.backend.multi_get(Space::Name, &slices)?;
+        let mut found = Vec::with_capacity(names.len());
+        for ((name, key), value) in names.iter().zip(keys).zip(values) {
+            let ids = ids_in(value.as_deref());
+            let usable = self.among(name, &ids)?;
+            if usable.is_none() {
+                self.others.insert(key, ids);
+            }
+            found.push(usable);
+        }
+        Ok(found)
     }
 
     fn among(&self, name: &[u8; 32], ids: &[u64]) -> Result<Option<u64>> {
@@ -185,10 +198,13 @@ impl<'s> Staging<'s> {
     pub fn put(&mut self, chunk: NewChunk<'s, '_>) -> Result<()> {
         let NewChunk { id, head, payload, plain, features, search } = chunk;
         let name = self.store.index_keys.name(&head.name);
-        let mut ids = ids_in(self.store.backend.get(Space::Name, &name)?.as_deref());
+        let ids = match self.others.entry(name) {
+            Occupied(looked_at) => looked_at.into_mut(),
+            Vacant(unknown) => unknown.insert(ids_in(self.store.backend.get(Space::Name, &name)?.as_deref())),
+        };
         ids.retain(|&old| old != id);
         ids.insert(0, id);
-        self.batch.put(Space::Name, name, name_entry(&ids));
+        self.batch.put(Space::Name, name, name_entry(ids));
         self.batch.put(Space::Head, id_key(id), head.encode(id));
         self.batch.put(Space::Payload, id_key(id), payload);
         self.searched.extend(search.iter().map(|&key| Entry { chunk: id, key }));
@@ -218,8 +234,11 @@ impl<'s> Staging<'s> {
         self.store.backend.write(std::mem::take(&mut self.batch), Durability::Staged)?;
         // Not before: a chunk that was not written must not be a base.
         for (id, head, plain) in std::mem::take(&mut self.staged) {
+            // What is stored as it is, is as near in the backend's buffers, and hardly ever a base.
+            if head.coding != Coding::Raw {
+                self.store.chunks.keep_copy(id, plain);
+            }
             self.store.chunks.keep_head(id, Arc::new(head));
-            self.store.chunks.keep_copy(id, plain);
         }
         // Where nobody asks, nobody needs the table: it is read from the records when somebody does.
         let Some(index) = &mut self.ids.recall else { return Ok(()) };

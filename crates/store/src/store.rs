@@ -60,8 +60,8 @@ pub struct OpenOptions {
     /// Memory for chunks that are decoded before they are asked for, in bytes, all readers together. Default 16 MiB:
     /// enough for two extractions or four decoders at once; who finds none left decodes when asked.
     pub read_ahead_bytes: usize,
-    /// Memory for the database's caches and write buffers, in bytes. Default 48 MiB: each time the write buffers
-    /// are full they are synced, so with 8 MiB a first ingest of incompressible data takes twice as long.
+    /// Memory for the database's caches and write buffers, in bytes. Default 64 MiB: each time a write buffer
+    /// is full it is synced, so with 8 MiB a first ingest of incompressible data takes twice as long.
     pub database_bytes: usize,
     /// Memory for the recall index, in bytes, taken as chunks are stored and only by what ingests. Default 8 MiB: the
     /// features of the last 65,000 chunks or more (4 GB with chunks of 64 KiB) and a sample of those of older ones.
@@ -79,7 +79,7 @@ impl Default for OpenOptions {
         Self {
             cache_bytes: 64 << 20,
             read_ahead_bytes: 16 << 20,
-            database_bytes: 48 << 20,
+            database_bytes: 64 << 20,
             recall_bytes: 8 << 20,
             read_only: false,
             key: None,

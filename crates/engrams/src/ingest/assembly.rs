@@ -63,7 +63,8 @@ impl Assembler {
         }
         let start = (range.start - chunk.bytes.start) as u32;
         let piece = Piece { chunk: id, start, len: range.len() as u32 };
-        if !self.traces.has(&piece) {
+        // What the file held before as well cancels, and needs no trace.
+        if chunk.name.is_none() && !self.traces.has(&piece) {
             self.traces.keep(piece, group.trace_of(self.store.gear(), chunk, piece));
         }
         open.list.push(piece)?;

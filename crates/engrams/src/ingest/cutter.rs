@@ -4,12 +4,16 @@ use std::io::{self, Read};
 
 use engrams_core::{Gear, Scanner};
 
+use super::expected::{Chunk, Expected};
 use super::group::{Event, Group, RawChunk};
+use super::naming::Name;
 use super::options::Settings;
 
 /// Cuts a stream into groups.
 pub(crate) struct Cutter {
     scanner: Scanner,
+    /// What the file that the stream is in had before, as long as that may help.
+    expected: Option<Expected>,
     /// Its data is a buffer, longer than what is in it.
     group: Group,
     /// Where the chunk being cut begins in the group's data; everything before `scanned` was scanned, and after
@@ -30,14 +34,24 @@ const MOST_EVENTS: usize = 16 * GROUP_EVENTS;
 /// Lengths of buffers are multiples of this.
 const GROUP_STEP: usize = 2 << 20;
 /// Spare groups kept: more are never on their way.
-const MOST_SPARE: usize = 3;
+const MOST_SPARE: usize = 4;
 /// Events without bytes between them are sent on in groups of this many.
 const GROUP_EVENTS: usize = 1024;
+
+/// How a chunk compares with the one that is expected.
+enum Meeting {
+    Same,
+    /// So far there are not enough bytes to tell.
+    Incomplete,
+    /// It is another one, or none is expected.
+    Other,
+}
 
 impl Cutter {
     pub(crate) fn new(settings: &Settings, gear: &Gear) -> Self {
         Self {
             scanner: Scanner::with_gear(settings.chunking, gear.clone()),
+            expected: None,
             group: Group::default(),
             start: 0,
             scanned: 0,
@@ -100,13 +114,24 @@ impl Cutter {
         }
     }
 
-    /// Scans what was added; returns a group when one is complete. Call again until it returns `None`.
+    /// A chunk begins with what is added next, and with it content that may be what was there before.
+    pub(crate) fn expect(&mut self, expected: Option<Expected>) {
+        self.expected = expected;
+    }
+
+    /// Cuts what was added; returns a group when one is complete. Call again until it returns `None`.
     pub(crate) fn next_group(&mut self) -> Option<Group> {
         while self.scanned < self.filled {
+            match self.meet_expected() {
+                Meeting::Same if self.is_full() => return Some(self.take()),
+                Meeting::Same => continue,
+                Meeting::Incomplete => break,
+                Meeting::Other => {}
+            }
             match self.scanner.scan(&self.group.data[self.scanned..self.filled]) {
                 Some(len) => {
                     self.scanned += len;
-                    self.end_chunk();
+                    self.end_chunk(None);
                     if self.is_full() {
                         return Some(self.take());
                     }
@@ -125,18 +150,39 @@ impl Cutter {
         self.group.chunks.len() >= self.group_chunks || self.start >= self.group_bytes
     }
 
-    fn end_chunk(&mut self) {
+    /// Whether the chunk that begins here is the one that was here before.
+    fn meet_expected(&mut self) -> Meeting {
+        let Some(expected) = self.expected.as_mut().filter(|_| self.scanned == self.start) else {
+            return Meeting::Other;
+        };
+        let Some(Chunk { len, name }) = expected.chunk() else { return Meeting::Other };
+        let Some(bytes) = self.group.data[..self.filled].get(self.start..self.start + len) else {
+            return Meeting::Incomplete;
+        };
+        if *blake3::hash(bytes).as_bytes() != name {
+            expected.failed();
+            return Meeting::Other;
+        }
+        self.scanned += len;
+        self.end_chunk(Some(name));
+        Meeting::Same
+    }
+
+    fn end_chunk(&mut self, name: Option<Name>) {
+        if let Some(expected) = &mut self.expected {
+            expected.pass(self.scanned - self.start, name.is_some());
+        }
         let from = self.group.features.len();
         self.scanner.finish_located(&mut self.group.features, &mut self.group.starts);
         let features = from..self.group.features.len();
-        self.group.chunks.push(RawChunk { bytes: self.start..self.scanned, features });
+        self.group.chunks.push(RawChunk { bytes: self.start..self.scanned, features, name });
         self.start = self.scanned;
     }
 
-    /// Ends the chunk being cut here, whatever its length. Everything added was scanned before.
+    /// Ends the chunk being cut here, whatever its length. Everything added was cut before, with nothing expected.
     pub(crate) fn force_cut(&mut self) -> Option<Group> {
         if self.scanned > self.start {
-            self.end_chunk();
+            self.end_chunk(None);
         }
         self.is_full().then(|| self.take())
     }

@@ -1,22 +1,22 @@
 //! Decision: each chunk of a group is one that is stored, or is staged, coded alone or against what it resembles.
 
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::Arc;
 
-use engrams_core::{CorrectionPolicy, bottom_k, is_recall};
+use engrams_core::CorrectionPolicy;
 use engrams_store::{
-    Candidate, EngramStore, Error, ErrorKind, Head, NewChunk, Plain, RECALL_FEATURES, Result, Reuse,
-    STORED_VECTOR_BYTES, SearchKeys, Staging, is_noise, leave_to_base, search_keys, stored_vector,
-    unless_corrupt,
+    Candidate, EngramStore, Head, NewChunk, Plain, Result, Reuse, Staging, leave_to_base, unless_corrupt,
 };
-use rayon::prelude::*;
 
-use super::choice::{Choices, Chooser, Known, cover};
+use super::choice::{Choices, Chooser};
 use super::correct::{Coded, Task, Trial, code};
 use super::counts::Counts;
 use super::effort::Effort;
-use super::group::{Event, Group, RawChunk, SharedHasher};
+use super::group::Group;
+use super::naming::{Name, Named, Novelty};
 use super::options::Settings;
 use super::run::{Kin, Run};
+use super::sketch::Sketch;
+use super::workers::Workers;
 
 /// Decides groups in order. Lives on a thread of its own.
 pub(crate) struct Decider {
@@ -25,25 +25,13 @@ pub(crate) struct Decider {
     settings: Settings,
     policy: CorrectionPolicy,
     counts: Arc<Counts>,
-    pool: OnceLock<rayon::ThreadPool>,
-    /// The hash of the file that the stream is in, when it is left to this thread.
-    hashing: Option<SharedHasher>,
+    workers: Arc<Workers>,
+    novelty: Arc<Novelty>,
     /// What the stream is expected to resemble next: the chunk after the last one's base.
     successor: Option<u64>,
     effort: Effort,
     chooser: Chooser,
     run: Run,
-}
-
-/// A chunk that is not stored yet, as recall sees it.
-struct Sketch {
-    vector: [u8; STORED_VECTOR_BYTES],
-    /// Its smallest features.
-    features: Vec<u64>,
-    known: Known,
-    /// What a search may find it by.
-    search: Vec<u32>,
-    is_noise: bool,
 }
 
 /// A novel chunk with what it may be corrected against.
@@ -64,7 +52,14 @@ enum Source {
 }
 
 impl Decider {
-    pub(crate) fn new(store: EngramStore, reuse: Reuse, settings: Settings, counts: Arc<Counts>) -> Self {
+    pub(crate) fn new(
+        store: EngramStore,
+        reuse: Reuse,
+        settings: Settings,
+        counts: Arc<Counts>,
+        workers: Arc<Workers>,
+        novelty: Arc<Novelty>,
+    ) -> Self {
         let threshold = settings.correction_threshold;
         let policy = CorrectionPolicy::default();
         let limits = store.superblock();
@@ -82,8 +77,8 @@ impl Decider {
             settings,
             policy,
             counts,
-            pool: OnceLock::new(),
-            hashing: None,
+            workers,
+            novelty,
             successor: None,
             effort,
             chooser: Chooser::new(),
@@ -91,72 +86,19 @@ impl Decider {
         }
     }
 
-    /// Maps in parallel, when there is enough to do.
-    fn map<T: Sync, U: Send>(
-        &self,
-        items: &[T],
-        work: impl Fn(&T) -> Result<U> + Send + Sync,
-    ) -> Result<Vec<U>> {
-        if items.len() < 2 || self.settings.threads == 1 {
-            return items.iter().map(work).collect();
-        }
-        self.pool()?.install(|| items.par_iter().map(work).collect())
-    }
-
-    fn pool(&self) -> Result<&rayon::ThreadPool> {
-        if let Some(pool) = self.pool.get() {
-            return Ok(pool);
-        }
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.settings.threads).build();
-        let pool = pool.map_err(|e| Error::new(ErrorKind::Io, "threads can't be started").with_source(e))?;
-        Ok(self.pool.get_or_init(|| pool))
-    }
-
-    /// Names the group's chunks and, at the same time, hashes the files that are left to this thread.
-    fn name(&mut self, group: &Group) -> Result<Vec<[u8; 32]>> {
-        let files = self.hash_work(group);
-        let hash = || {
-            for (hasher, range) in files {
-                hasher.lock().unwrap_or_else(PoisonError::into_inner).update(&group.data[range]);
-            }
-        };
-        let name = || self.map(&group.chunks, |chunk| Ok(*blake3::hash(group.bytes_of(chunk)).as_bytes()));
-        if self.settings.threads == 1 {
-            hash();
-            return name();
-        }
-        self.pool()?.join(hash, name).1
-    }
-
-    /// Which of the group's bytes go into which file's hash.
-    fn hash_work(&mut self, group: &Group) -> Vec<(SharedHasher, std::ops::Range<usize>)> {
-        let mut work = Vec::new();
-        let (mut from, end) = (0, group.chunks.last().map_or(0, |last| last.bytes.end));
-        for (at, event) in &group.events {
-            let next = match event {
-                Event::Hash(hasher) => Some(Arc::clone(hasher)),
-                Event::Hashed | Event::Abandon => None,
-                _ => continue,
-            };
-            work.extend(self.hashing.take().map(|hasher| (hasher, from..*at)));
-            (self.hashing, from) = (next, *at);
-        }
-        work.extend(self.hashing.clone().map(|hasher| (hasher, from..end)));
-        work
-    }
-
     /// Ids of the group's chunks, all of them staged; `None` when lost chunks are mended and nothing else.
-    pub(crate) fn decide(&mut self, group: &Group) -> Result<Option<Vec<u64>>> {
-        let names = self.name(group)?;
+    pub(crate) fn decide(&mut self, named: &mut Named) -> Result<Option<Vec<u64>>> {
+        let Named { group, names, sketches } = named;
+        let (group, names, sketches) = (&*group, &*names, std::mem::take(sketches));
         let store = self.store.clone();
         let mut staging = store.staging(&self.reuse);
-        mend(&staging, group, &names)?;
+        mend(&staging, group, names)?;
         if self.settings.only_mends {
             return Ok(None);
         }
         let mut ids = Vec::with_capacity(names.len());
         let mut novel: Vec<usize> = Vec::new();
-        for (at, found) in staging.find(&names)?.into_iter().enumerate() {
+        for (at, found) in staging.find(names)?.into_iter().enumerate() {
             let id = found.or_else(|| staging.pending(&names[at])).unwrap_or_else(|| {
                 novel.push(at);
                 staging.assign(names[at])
@@ -166,8 +108,9 @@ impl Decider {
         if novel.is_empty() {
             self.successor = ids.last().and_then(|id| id.checked_add(1)).or(self.successor);
         } else {
-            self.stage(staging, group, &names, &ids, &novel)?;
+            self.stage(staging, group, names, sketches, &ids, &novel)?;
         }
+        self.novelty.note(2 * novel.len() > ids.len());
         self.counts.reused.add((ids.len() - novel.len()) as u64);
         self.counts.stored.add(group.chunks.last().map_or(0, |last| last.bytes.end as u64));
         Ok(Some(ids))
@@ -178,12 +121,18 @@ impl Decider {
         &mut self,
         mut staging: Staging<'g>,
         group: &'g Group,
-        names: &[[u8; 32]],
+        names: &[Name],
+        sketches: Vec<Sketch>,
         ids: &[u64],
         novel: &[usize],
     ) -> Result<()> {
-        let window = self.store.superblock().search_window;
-        let sketches = self.map(novel, |&at| Ok(sketch(group, &group.chunks[at], window)))?;
+        let sketches = if sketches.is_empty() {
+            self.workers.map(novel, |&at| Ok(Sketch::of(&self.store, group, &group.chunks[at])))?
+        } else {
+            let mut novel = novel.iter().peekable();
+            let is_novel = |(at, _): &(usize, Sketch)| novel.next_if_eq(&at).is_some();
+            sketches.into_iter().enumerate().filter(is_novel).map(|(_, sketch)| sketch).collect()
+        };
         novel.iter().zip(&sketches).for_each(|(&at, sketch)| self.chooser.keep(ids[at], &sketch.known));
         let features: Vec<&[u64]> = sketches.iter().map(|s| s.features.as_slice()).collect();
         let recalled = staging.recall(&features)?;
@@ -262,9 +211,14 @@ impl Decider {
     ) -> Result<Vec<Plan>> {
         let end = novel.first().map_or(0, |&at| ids[at]);
         let work: Vec<(&Sketch, &Vec<Candidate>)> = sketches.iter().zip(&ranked).collect();
-        let choices = self.map(&work, |(sketch, ranked)| {
+        let choose = |(sketch, ranked): &(&Sketch, &Vec<Candidate>)| {
             self.chooser.choose(&self.store, &self.effort, &sketch.known.cover, ranked, end)
-        })?;
+        };
+        let choices = if ranked.iter().all(Vec::is_empty) {
+            work.iter().map(choose).collect::<Result<_>>()?
+        } else {
+            self.workers.map(&work, choose)?
+        };
         let is_usual = self.policy.root_gain >= CorrectionPolicy::default().root_gain;
         let mut plans = Vec::with_capacity(novel.len());
         for (((&at, sketch), ranked), choices) in novel.iter().zip(sketches).zip(&ranked).zip(choices) {
@@ -289,9 +243,9 @@ impl Decider {
 
     /// Codes each novel chunk, and tells what a search finds it by.
     fn correct(&self, group: &Group, plans: &[Plan], sketches: &[Sketch]) -> Result<Vec<(Coded, Vec<u32>)>> {
-        let run = plans.len().div_ceil(2 * self.settings.threads).max(1);
+        let run = plans.len().div_ceil(2 * self.workers.threads()).max(1);
         let runs: Vec<_> = plans.chunks(run).zip(sketches.chunks(run)).collect();
-        let coded = self.map(&runs, |(plans, sketches)| {
+        let coded = self.workers.map(&runs, |(plans, sketches)| {
             let tasks: Vec<Task<'_>> = plans.iter().map(|plan| task(group, plan)).collect();
             let coded = code(&tasks, self.settings.compression, &self.policy)?;
             let with_keys = |(sketch, coded): (&Sketch, Coded)| {
@@ -316,7 +270,7 @@ impl Decider {
 }
 
 /// Bytes of lost chunks that come again mend these.
-fn mend(staging: &Staging<'_>, group: &Group, names: &[[u8; 32]]) -> Result<()> {
+fn mend(staging: &Staging<'_>, group: &Group, names: &[Name]) -> Result<()> {
     if staging.has_lost() {
         for (name, chunk) in names.iter().zip(&group.chunks) {
             staging.mend(name, group.bytes_of(chunk))?;
@@ -343,18 +297,4 @@ fn task<'a>(group: &'a Group, plan: &'a Plan) -> Task<'a> {
         trials.push(Trial::new(&bases, true));
     }
     Task { plain: bytes_at(plan.at), trials }
-}
-
-fn sketch(group: &Group, chunk: &RawChunk, window: u32) -> Sketch {
-    let located = group.located(chunk);
-    let SearchKeys { selected, entered } =
-        search_keys(&located, chunk.bytes.len(), &group.files_in(chunk), window);
-    let features: Vec<u64> = group.features_of(chunk).iter().copied().filter(|&f| is_recall(f)).collect();
-    Sketch {
-        vector: stored_vector(&features),
-        known: Known { cover: cover(&features), selected: selected.into() },
-        search: entered,
-        features: bottom_k(&features, RECALL_FEATURES),
-        is_noise: is_noise(group.bytes_of(chunk)),
-    }
 }

@@ -10,6 +10,8 @@ use engrams_core::{Gear, Located};
 use engrams_store::tree::{Attributes, Piece};
 use engrams_store::{Entry, Trace};
 
+use super::naming::Name;
+
 /// The hash of a file, begun by the front of the pipeline and carried on by its back.
 pub(crate) type SharedHasher = Arc<Mutex<blake3::Hasher>>;
 
@@ -32,6 +34,8 @@ pub(crate) struct Group {
 pub(crate) struct RawChunk {
     pub(crate) bytes: Range<usize>,
     pub(crate) features: Range<usize>,
+    /// Its name, if it is known: then nobody looked for features.
+    pub(crate) name: Option<Name>,
 }
 
 /// What happens at a place of the stream.
@@ -89,12 +93,17 @@ impl Group {
         files
     }
 
-    pub(crate) fn features_of(&self, chunk: &RawChunk) -> &[u64] {
+    fn features_of(&self, chunk: &RawChunk) -> &[u64] {
         &self.features[chunk.features.clone()]
     }
 
     /// A chunk's features with their places.
-    pub(crate) fn located(&self, chunk: &RawChunk) -> Vec<Located> {
+    pub(crate) fn located(&self, gear: &Gear, chunk: &RawChunk) -> Vec<Located> {
+        if chunk.name.is_some() {
+            let mut found = Vec::new();
+            gear.locate_features(self.bytes_of(chunk), &mut found);
+            return found;
+        }
         let starts = &self.starts[chunk.features.clone()];
         let features = starts.iter().zip(self.features_of(chunk));
         features.map(|(&start, &feature)| Located { start: start as usize, feature }).collect()

@@ -1,8 +1,8 @@
 //! Ingest: streams in, chunks and corrections out, in constant memory.
 //!
 //! ```text
-//! read -> cut and sample -> | hash -> deduplicate -> encode -> recall -> correct -> stage | -> tally -> put
-//!        the caller's thread |  one thread, its parallel stages on a pool, group by group | one thread more
+//! read -> cut and sample -> | hash -> | deduplicate -> encode -> recall -> correct -> stage | -> tally -> put
+//!        the caller's thread | one     | one thread, group by group; parallel steps on a pool | one thread more
 //! ```
 
 mod assembly;
@@ -13,15 +13,20 @@ mod counts;
 mod cutter;
 mod decision;
 mod effort;
+mod expected;
 mod group;
+mod naming;
 mod options;
 mod pipeline;
 mod run;
+mod sketch;
 mod streaming;
+mod workers;
 
 pub use builder::StreamingIngesterBuilder;
 pub use counts::StreamingProgress;
 pub(crate) use cutter::Cutter;
+pub(crate) use expected::Expected;
 pub(crate) use group::{Event, Group, SharedHasher};
 pub use options::IngestOptions;
 pub(crate) use options::Settings;

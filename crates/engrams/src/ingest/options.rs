@@ -78,7 +78,7 @@ impl IngestOptions {
             chunking,
             correction_threshold: self.correction_threshold,
             group_chunks: superblock.group as usize,
-            // Four groups are on their way at once, each with its corrections and prefixes.
+            // Five groups are on their way at once, each with its corrections and prefixes.
             group_bytes: self.memory_bytes / 8,
             only_mends: false,
         })

@@ -1,5 +1,5 @@
-//! The threads behind the front: one decides groups in order, the next assembles files from them, with bounded queues
-//! between.
+//! The threads behind the front: one names the chunks of groups, one decides groups in order, one assembles files from
+//! them, with bounded queues between.
 //!
 //! They are threads of their own and no tasks of a pool: deciding waits for the store's staging lock, and a pool's thread
 //! that waits may be given another ingester's work, which waits for the same lock.
@@ -14,7 +14,9 @@ use super::assembly::Assembler;
 use super::counts::{Counts, StreamingProgress};
 use super::decision::Decider;
 use super::group::Group;
+use super::naming::{Named, Namer, Novelty};
 use super::options::Settings;
+use super::workers::Workers;
 
 /// Running threads.
 pub(crate) struct Pipeline {
@@ -25,6 +27,7 @@ pub(crate) struct Pipeline {
 }
 
 struct Threads {
+    naming: JoinHandle<Result<()>>,
     deciding: JoinHandle<Result<()>>,
     assembling: JoinHandle<Result<Option<Version>>>,
 }
@@ -40,22 +43,37 @@ enum Message<T> {
     Sync(SyncSender<()>),
 }
 
-/// Groups waiting to be decided: one being decided, one being assembled, one waiting, one being cut are all that memory
-/// must hold.
+/// Groups waiting to be named: one being cut, one waiting, one being named, one being decided, one being assembled are
+/// all that memory must hold.
 const QUEUE: usize = 1;
 
 impl Pipeline {
     pub(crate) fn start(store: EngramStore, draft: Draft, settings: Settings) -> Result<Self> {
         let counts = Arc::new(Counts::new());
         let (sender, groups) = sync_channel(QUEUE);
+        let (named, to_decide) = sync_channel(0);
         let (decided, to_assemble) = sync_channel(0);
         let (spare, done) = channel();
-        let decider = Decider::new(store.clone(), draft.reuse().clone(), settings, Arc::clone(&counts));
+        let (workers, novelty) = (Arc::new(Workers::new(settings.threads)), Arc::new(Novelty::default()));
+        let mut namer = Namer::new(store.clone(), Arc::clone(&workers), Arc::clone(&novelty));
+        let reuse = draft.reuse().clone();
+        let mut decider = Decider::new(store.clone(), reuse, settings, Arc::clone(&counts), workers, novelty);
         let assembler = Assembler::new(store, draft, Arc::clone(&counts));
-        // In this order: the first one ends when the second can't be started.
+        // In this order: those started end when the next one can't be.
         let assembling = thread("engrams-files", move || assemble(assembler, to_assemble, &spare))?;
-        let deciding = thread("engrams-ingest", move || decide(decider, groups, &decided))?;
-        Ok(Self { sender: Some(sender), done, threads: Some(Threads { deciding, assembling }), counts })
+        let deciding = thread("engrams-ingest", move || {
+            stage(to_decide, &decided, |mut named: Named| {
+                let ids = decider.decide(&mut named)?;
+                Ok((named.group, ids))
+            })
+        })?;
+        let naming = thread("engrams-names", move || stage(groups, &named, |group| namer.name(group)))?;
+        Ok(Self {
+            sender: Some(sender),
+            done,
+            threads: Some(Threads { naming, deciding, assembling }),
+            counts,
+        })
     }
 
     pub(crate) fn counts(&self) -> &Counts {
@@ -99,11 +117,12 @@ impl Pipeline {
     /// Lets the threads finish and takes their result.
     fn end(&mut self) -> Result<Option<Version>> {
         self.sender = None;
-        let Some(Threads { deciding, assembling }) = self.threads.take() else { return Err(over()) };
-        // Who decides stops silently when nobody assembles.
+        let Some(Threads { naming, deciding, assembling }) = self.threads.take() else { return Err(over()) };
+        // A thread stops silently when the one after it has: the last one that failed knows why.
+        let named = naming.join().unwrap_or_else(|_| Err(panicked()));
         let decided = deciding.join().unwrap_or_else(|_| Err(panicked()));
         let assembled = assembling.join().unwrap_or_else(|_| Err(panicked()));
-        assembled.and_then(|version| decided.map(|()| version))
+        assembled.and_then(|version| decided.and(named).map(|()| version))
     }
 }
 
@@ -115,17 +134,15 @@ fn thread<T: Send + 'static>(
     started.map_err(|e| Error::io("starting the threads of an ingest", e))
 }
 
-fn decide(
-    mut decider: Decider,
-    groups: Receiver<Message<Group>>,
-    next: &SyncSender<Message<Decided>>,
+/// Does its work on each group and hands on what becomes of it, and everything else as it is.
+fn stage<T, U>(
+    messages: Receiver<Message<T>>,
+    next: &SyncSender<Message<U>>,
+    mut work: impl FnMut(T) -> Result<U>,
 ) -> Result<()> {
-    for message in groups {
+    for message in messages {
         let message = match message {
-            Message::Group(group) => {
-                let ids = decider.decide(&group)?;
-                Message::Group((group, ids))
-            }
+            Message::Group(group) => Message::Group(work(group)?),
             Message::Commit(message) => Message::Commit(message),
             Message::Sync(done) => Message::Sync(done),
         };

@@ -17,6 +17,7 @@ mod damage;
 mod determinism;
 mod edits;
 mod encryption;
+mod expecting;
 mod faults;
 mod find;
 mod fixtures;

@@ -20,7 +20,7 @@ use crate::Space;
 /// How to open a [`RocksBackend`](super::RocksBackend).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RocksOptions {
-    /// Bytes for caches and write buffers together; at least 6 MiB are used. Default: 48 MiB.
+    /// Bytes for caches and write buffers together; at least 6 MiB are used. Default: 64 MiB.
     ///
     /// A third caches blocks (indexes and filters included), the rest buffers writes.
     pub memory_bytes: usize,
@@ -30,7 +30,7 @@ pub struct RocksOptions {
 
 impl Default for RocksOptions {
     fn default() -> Self {
-        Self { memory_bytes: 48 << 20, read_only: false }
+        Self { memory_bytes: 64 << 20, read_only: false }
     }
 }
 
@@ -61,7 +61,7 @@ pub(super) fn placement(space: Space) -> (&'static str, Option<u8>) {
 const MIB: usize = 1 << 20;
 
 /// Tables kept open at once: their readers are memory outside the caches, about 10 KiB each.
-const OPEN_FILES: i32 = 24;
+const OPEN_FILES: i32 = 128;
 
 /// The options of the database and of each column family.
 pub(super) fn tuned(options: &RocksOptions, create: bool) -> (Options, Vec<ColumnFamilyDescriptor>) {
@@ -78,15 +78,20 @@ pub(super) fn tuned(options: &RocksOptions, create: bool) -> (Options, Vec<Colum
 /// Options of the database that the binding has no setter for.
 ///
 /// No `IDENTITY` file: the manifest holds the identity. No preallocation: a crash would leave megabytes
-/// behind. The manifest is rewritten when half of it is history.
-const DATABASE_BY_NAME: &str =
-    "write_identity_file=false;allow_fallocate=false;max_manifest_space_amp_pct=100";
+/// behind. The manifest is rewritten when half of it is history. Two flushes at a time: each waits for its syncs half of
+/// the time.
+const DATABASE_BY_NAME: &str = "write_identity_file=false;allow_fallocate=false;max_manifest_space_amp_pct=100;\
+     max_background_flushes=2;max_background_compactions=4";
 
 /// Options of a family that the binding has no setter for.
 ///
 /// A block is kept compressed even if that saves little: vectors and hashes do not shrink, but what the database
 /// puts around each of them does (4,000 heads of 90 bytes: 385 instead of 413 KB).
-const FAMILY_BY_NAME: &str = "compression_opts={max_compressed_bytes_per_kb=1000}";
+///
+/// A table that lies at the bottom is not written again for the 12 bytes that its sequence numbers then save: opening a
+/// store anew would copy all that was ever added to it.
+const FAMILY_BY_NAME: &str =
+    "compression_opts={max_compressed_bytes_per_kb=1000};bottommost_file_compaction_delay=4294967295";
 
 fn database(options: &RocksOptions, create: bool, buffers: usize) -> Options {
     // The string is a constant; should a release not know one of its names, the defaults are only larger.
@@ -106,7 +111,6 @@ fn database(options: &RocksOptions, create: bool, buffers: usize) -> Options {
     database.set_max_open_files(if options.read_only { -1 } else { OPEN_FILES });
     database.set_table_cache_num_shard_bits(2);
     database.set_max_file_opening_threads(1);
-    database.set_max_background_jobs(2);
     database.set_max_subcompactions(1);
     database.set_bytes_per_sync(MIB as u64);
     // Per file being merged or written: with the defaults (2 and 1 MiB) a merge of the index takes more memory than
@@ -134,7 +138,8 @@ fn family(name: &str, cache: &Cache, buffers: usize) -> Options {
     table.set_index_block_restart_interval(8);
     let mut family = Options::default().get_options_from_string(FAMILY_BY_NAME).unwrap_or_default();
     family.set_level_compaction_dynamic_level_bytes(true);
-    family.set_max_write_buffer_number(2);
+    // One being filled and two being flushed; what is on its way is bounded by all buffers' sum.
+    family.set_max_write_buffer_number(4);
     family.set_target_file_size_base(64 * MIB as u64);
     family.set_max_bytes_for_level_base(256 * MIB as u64);
     // Each of these merges rewrites what lies below; closing merges what is worth it.
@@ -144,7 +149,7 @@ fn family(name: &str, cache: &Cache, buffers: usize) -> Options {
     match name {
         "payloads" => {
             table.set_block_size(16 << 10);
-            family.set_write_buffer_size(buffers / 4 * 3);
+            family.set_write_buffer_size(buffers / 3);
             family.set_compression_type(DBCompressionType::None);
             family.add_compact_on_deletion_collector_factory(4096, 2048, 0.5);
         }
