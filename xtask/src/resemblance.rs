@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn the_page_has_a_place_for_the_table() {
-        let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(PAGE)).unwrap();
+        let page = fs::read_to_string(crate::workspace::manifest_directory().join("..").join(PAGE)).unwrap();
         assert!(splice(&page, "table").unwrap().contains("table"));
     }
 }

@@ -12,13 +12,16 @@ pub(crate) struct Workspace {
     target: PathBuf,
 }
 
+/// xtask's own: where it runs before where it was compiled, since one target directory may serve several clones.
+pub(crate) fn manifest_directory() -> PathBuf {
+    env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into()).into()
+}
+
 impl Workspace {
     /// Finds the root beside xtask's manifest, and chooses the target directory: `CARGO_TARGET_DIR`, else
     /// `~/.cache/engrams-target` if there is one (many clones, one RocksDB build), else what cargo says.
     pub(crate) fn find() -> Outcome<Self> {
-        let manifest = env::var_os("CARGO_MANIFEST_DIR")
-            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-        let root = manifest.parent().ok_or("xtask has no parent directory")?.to_path_buf();
+        let root = manifest_directory().parent().ok_or("xtask has no parent directory")?.to_path_buf();
         let asked = env::var_os("CARGO_TARGET_DIR").filter(|dir| !dir.is_empty());
         let cached =
             env::home_dir().map(|home| home.join(".cache").join("engrams-target")).filter(|dir| dir.is_dir());

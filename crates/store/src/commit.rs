@@ -51,7 +51,7 @@ impl EngramStore {
         let reuse = self.0.pins.draft(chunks_from, self.0.pages.next());
         Ok(Draft {
             store: Arc::clone(&self.0),
-            provisional: base.as_ref().map_or(0, |base| base.number) + 1,
+            provisional: next_number(&self.0, base.as_ref()),
             tree: base_tree.clone(),
             base_tree,
             base,
@@ -263,7 +263,7 @@ impl Draft {
         let store = Arc::clone(&self.store);
         let mut head = store.head();
         let (mut change, mut sums) = (self.engram, self.sums);
-        let number = head.as_ref().map_or(0, |head| head.number) + 1;
+        let number = next_number(&store, head.as_ref());
         let newest =
             Tree::new(Arc::clone(&store.pages), head.as_ref().map_or_else(TreeRoot::default, TreeRoot::of));
         let tree = if number == self.provisional {
@@ -344,6 +344,12 @@ impl Draft {
         }
         Ok(version)
     }
+}
+
+/// The number of the version after the newest. Those of versions that a repair found lost are not given again.
+fn next_number(store: &Inner, newest: Option<&Version>) -> u64 {
+    let lost = store.pins.state().forgotten.last();
+    newest.map_or(0, |newest| newest.number).max(lost) + 1
 }
 
 /// An error that came after a version was committed.

@@ -210,8 +210,9 @@ impl EngramStore {
             let (key, value) = record?;
             versions.push(Version::decode(id_of_key(Space::Version, &key)?, &value)?);
         }
-        // What is lost must not be taken for forgotten.
-        let gone: u64 = forgotten.runs().iter().map(|(first, last)| last - first + 1).sum();
+        // What is lost must not be taken for forgotten. Runs above the newest are of versions that a repair found lost.
+        let below = forgotten.runs().iter().filter(|&&(_, last)| last < newest);
+        let gone: u64 = below.map(|(first, last)| last - first + 1).sum();
         let sound = versions.iter().all(|version| !forgotten.contains(version.number));
         if !sound || versions.len() as u64 + gone != newest {
             let (there, newest) = (versions.len(), newest);

@@ -400,7 +400,7 @@ mod tests {
 
     #[test]
     fn the_page_has_a_place_for_every_part() {
-        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(PAGE)).unwrap();
+        let text = fs::read_to_string(crate::workspace::manifest_directory().join("..").join(PAGE)).unwrap();
         for (part, _) in PARTS {
             splice(&text, part, "").unwrap();
         }

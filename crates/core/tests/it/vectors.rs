@@ -14,7 +14,9 @@ use engrams_core::{
 use crate::inputs::{periodic, random, scan, text};
 
 fn path(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata/vectors").join(name)
+    // Where it runs before where it was compiled: one target directory may serve several clones.
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    PathBuf::from(package).join("../../testdata/vectors").join(name)
 }
 
 fn hex(bytes: &[u8]) -> String {

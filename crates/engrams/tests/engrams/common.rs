@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use engrams::core::{Dimension, features_of, is_recall};
@@ -12,6 +13,17 @@ use engrams::{
     StreamingResult, Timestamp, VerifyOptions,
 };
 use proptest::prelude::ProptestConfig;
+
+/// The package's directory: where it runs before where it was compiled, since one target directory may serve several
+/// clones.
+pub(crate) fn package() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into()).into()
+}
+
+/// What the repository keeps for tests.
+pub(crate) fn testdata(name: &str) -> PathBuf {
+    package().join("../../testdata").join(name)
+}
 
 /// splitmix64 (Steele, Lea, Flood 2014).
 pub(crate) struct Random(pub(crate) u64);

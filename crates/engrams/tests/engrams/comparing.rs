@@ -8,7 +8,7 @@ use engrams::{
 };
 use proptest::prelude::*;
 
-use crate::common::{Random, cases, edit, fixed, ingest, noise, small_store, text};
+use crate::common::{Random, cases, edit, fixed, ingest, noise, package, small_store, testdata, text};
 
 fn commit(store: &EngramStore, files: &[(&str, &[u8])], removed: &[&str]) {
     let mut transaction = Transaction::begin(store, &IngestOptions::default()).unwrap();
@@ -174,7 +174,7 @@ fn directories_whose_names_sort_between_are_summed_once() {
 /// The project's own sources stand for a user's texts; the cipher is a keystream, which is all that resemblance sees.
 fn sources() -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = package();
     for directory in ["src", "src/ingest", "../store/src", "../core/src", "../store/src/tree"] {
         for entry in root.join(directory).read_dir().unwrap() {
             let path = entry.unwrap().path();
@@ -238,7 +238,7 @@ fn ordinary_releases_are_no_jumps() {
             }
         }
     }
-    let home = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/history");
+    let home = testdata("history");
     let mut versions: Vec<_> =
         home.read_dir().unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
     versions.sort();

@@ -14,7 +14,9 @@ use engrams::{
     Transaction,
 };
 
-use crate::common::{Records, assert_sound, backend_of, edit, fixed, ingest, noise, records, text, try_read};
+use crate::common::{
+    Records, assert_sound, backend_of, edit, fixed, ingest, noise, records, testdata, text, try_read,
+};
 
 /// The format that this release writes.
 const FORMAT: &str = "format-1";
@@ -22,7 +24,7 @@ const FORMAT: &str = "format-1";
 const STORES: [&str; 2] = ["plain", "encrypted"];
 
 fn path(format: &str, name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata/stores").join(format).join(name)
+    testdata("stores").join(format).join(name)
 }
 
 fn options(store: &str) -> OpenOptions {
@@ -132,7 +134,7 @@ pub(crate) fn plain() -> Records {
 
 #[test]
 fn stores_of_every_format_open_read_as_they_were_and_are_written_to() {
-    let home = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata/stores");
+    let home = testdata("stores");
     let mut formats: Vec<_> = std::fs::read_dir(home).unwrap().map(|entry| entry.unwrap()).collect();
     formats.retain(|entry| entry.file_type().unwrap().is_dir());
     assert!(!formats.is_empty());

@@ -7,7 +7,7 @@ use engrams::store::backend::MemoryBackend;
 use engrams::{EngramStore, IngestOptions, Transaction};
 
 use crate::common::{
-    assert_sound, edit, fixed, ingest, read, records, root, small_store, sum, text, try_read,
+    assert_sound, edit, fixed, ingest, read, records, root, small_store, sum, testdata, text, try_read,
 };
 
 #[test]
@@ -52,7 +52,7 @@ pub(crate) fn release(directory: &Path) -> Vec<(String, Vec<u8>)> {
 
 /// The releases of the real history, oldest first.
 pub(crate) fn releases() -> Vec<Vec<(String, Vec<u8>)>> {
-    let history = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/history");
+    let history = testdata("history");
     let mut directories: Vec<PathBuf> = std::fs::read_dir(history)
         .unwrap()
         .map(|entry| entry.unwrap().path())

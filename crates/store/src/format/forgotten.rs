@@ -52,13 +52,9 @@ impl Forgotten {
         self.runs.iter().map(|(first, last)| last - first + 1).sum()
     }
 
-    /// Removes `end` and all numbers above it.
-    pub(crate) fn end_at(&mut self, end: u64) {
-        self.runs.retain(|&(first, _)| first < end);
-        if let Some((_, last)) = self.runs.last_mut() {
-            *last = (*last).min(end.saturating_sub(1));
-        }
-        self.uncollected = self.uncollected.min(self.count());
+    /// The highest number in it; 0 if there is none.
+    pub(crate) fn last(&self) -> u64 {
+        self.runs.last().map_or(0, |&(_, last)| last)
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {

@@ -144,8 +144,6 @@ fn versions(
             report.lost_versions.push(number);
         }
     }
-    // After the last version that is left, numbers are given again.
-    forgotten.end_at(newest);
     if known.as_ref() != Some(&forgotten) {
         batch.put(Space::Meta, Forgotten::KEY, forgotten.encode());
     }
