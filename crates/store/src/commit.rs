@@ -6,12 +6,13 @@ use engrams_core::{Dimension, Engram, Sketch};
 
 use crate::format::{MAX_MESSAGE_BYTES, Version, id_key};
 use crate::pin::Reuse;
-use crate::store::{EngramStore, HEAD_KEY, Inner, head_record};
+use crate::store::{EngramStore, Inner};
 use crate::sums::SumChanges;
 use crate::trace::{FileTally, Traces};
 use crate::tree::{
     Changes, Entry, FileNode, Merge, Timestamp, Tree, TreeRoot, after, apply, check_path, difference, merge,
 };
+use crate::versions::{HEAD_KEY, head_record};
 use crate::{Batch, Conflict, Durability, Error, ErrorKind, Result, Space};
 
 /// Changes to the tree of one version, not yet visible to anyone.

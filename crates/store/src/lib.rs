@@ -48,6 +48,7 @@ mod tag;
 mod trace;
 pub mod tree;
 mod verify;
+mod versions;
 
 pub use backend::{Backend, Batch, Durability};
 pub use chunk::Plain;

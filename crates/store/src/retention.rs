@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 
 use crate::backend::KeyRange;
 use crate::format::{Forgotten, Version, id_key, id_of_key};
-use crate::store::{EngramStore, HEAD_KEY, head_record};
+use crate::store::EngramStore;
+use crate::versions::{HEAD_KEY, head_record};
 use crate::{Batch, Durability, Error, Result, Space};
 
 /// Which versions to keep. Each rule keeps some, and what no rule keeps is forgotten; without any rule all are kept.

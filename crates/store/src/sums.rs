@@ -9,9 +9,10 @@ use std::sync::Arc;
 use engrams_core::{Sample, Sketch};
 
 use crate::format::{MAX_ID, Reader, put_bytes, put_signed, put_varint};
-use crate::store::{Inner, forgotten_version};
+use crate::store::Inner;
 use crate::trace::{FileTally, Traces};
 use crate::tree::{Entry, MAX_PATH_BYTES, Tree};
+use crate::versions::forgotten_version;
 use crate::{EngramStore, Error, Result, Version, unless_corrupt};
 
 /// Files below a directory, in bytes, from which on its sample is kept: then 6 KB are 0.15 % of it at most, and what

@@ -33,7 +33,7 @@ impl EngramStore {
         if number == 0 || number > newest {
             return Err(Error::not_found(format!("no version {number} to tag: the newest is {newest}")));
         }
-        crate::store::stored_version(&self.0, number)?;
+        crate::versions::stored_version(&self.0, number)?;
         let (key, mut value) = (self.0.index_keys.tag(name), Vec::new());
         put_varint(&mut value, number);
         value.extend_from_slice(name.as_bytes());

@@ -126,6 +126,10 @@ fn check(backend: &Arc<MemoryBackend>, what: &str) -> RepairReport {
     assert_eq!((again.mended_chunks, again.rebuilt, again.lost_chunks), (0, 0, report.lost_chunks), "{what}");
     // Work goes on: new versions, and collections.
     let store = open(Arc::<MemoryBackend>::clone(backend), 256).unwrap();
+    for lost in &report.lost_versions {
+        let refusal = store.version(*lost).unwrap_err().to_string();
+        assert_eq!(refusal, format!("version {lost} was forgotten"), "{what}");
+    }
     let new = ingest(&store, "new", &text(3000, 77));
     // The number of a newest version that is lost is not given again.
     assert_eq!(new.version, 5, "{what}: {report:?}");

@@ -267,7 +267,7 @@ impl<'s> Collection<'s> {
         for number in self.newest + 1..=head.as_ref().map_or(0, |head| head.number) {
             // What was forgotten in the meantime is kept by whoever holds it, or not at all.
             if !store.pins.state().forgotten.contains(number) {
-                self.marks.version(store, &crate::store::stored_version(store, number)?)?;
+                self.marks.version(store, &crate::versions::stored_version(store, number)?)?;
             }
         }
         for base in Needs::young_bases(Kind::Chunk, store, self.chunks_seen)? {

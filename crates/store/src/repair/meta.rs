@@ -10,7 +10,7 @@ use crate::error::unless_corrupt;
 use crate::format::{Forgotten, Head, Superblock, Version, id_key, id_of_key};
 use crate::index_keys::IndexKeys;
 use crate::page::PageStore;
-use crate::store::{HEAD_KEY, head_number, head_record};
+use crate::versions::{HEAD_KEY, head_number, head_record};
 use crate::{Backend, Batch, Durability, EngramStore, Error, Result, Space, lost, tag};
 
 /// More version numbers without a record than a store can have come by honestly.

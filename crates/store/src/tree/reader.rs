@@ -6,7 +6,7 @@ use super::entry::Entry;
 use super::page::{self, MAX_LEVEL, Ref, Totals, TreePage};
 use crate::page::PageStore;
 use crate::pin::Pin;
-use crate::store::forgotten_version;
+use crate::versions::forgotten_version;
 use crate::{Error, ErrorKind, Result};
 
 /// The paths of one version.
