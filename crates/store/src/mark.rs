@@ -60,11 +60,13 @@ impl CommitMark {
     /// `Corrupt` when it is damaged.
     pub(crate) fn marked(&self) -> Result<Option<u64>> {
         let Some(text) = &self.text else { return Ok(None) };
-        let marked = text.strip_prefix(PREFIX).and_then(|rest| rest.trim_end().parse::<u64>().ok());
+        let number = text.strip_prefix(PREFIX).and_then(|rest| rest.split([' ', '\n']).next()?.parse().ok());
+        let marked = number.filter(|number| *text == line(*number) || *text == unchecked_line(*number));
         let damaged = || {
+            let file = self.file();
             Error::corrupt(format!(
-                "{} is damaged: it should read `{PREFIX}` and a number",
-                self.file().display()
+                "{} is damaged: it should read `{PREFIX}`, a number and its check",
+                file.display()
             ))
         };
         marked.map(Some).ok_or_else(damaged)
@@ -100,13 +102,25 @@ impl CommitMark {
         let write = || {
             let new = self.directory.join("COMMIT.new");
             let mut file = File::create(&new)?;
-            writeln!(file, "{PREFIX}{number}")?;
+            file.write_all(line(number).as_bytes())?;
             file.sync_all()?;
             fs::rename(&new, self.file())?;
             File::open(&self.directory)?.sync_all()
         };
         write().map_err(|e| self.io("writing", e))
     }
+}
+
+/// What a mark reads: the number, and the beginning of the BLAKE3 of all before.
+fn line(number: u64) -> String {
+    let text = format!("{PREFIX}{number}");
+    let check = blake3::hash(text.as_bytes()).to_hex();
+    format!("{text} {}\n", &check[..16])
+}
+
+/// What marks read before they had a check. A mark that is cut short never ends in a newline, so it is none of these.
+fn unchecked_line(number: u64) -> String {
+    format!("{PREFIX}{number}\n")
 }
 
 #[cfg(test)]
@@ -125,10 +139,30 @@ mod tests {
         let error = mark.check(2).unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::Corrupt);
         assert!(error.to_string().contains("ends at version 2"), "{error}");
-        for damaged in [&b"engrams commit x"[..], b"", b"engrams commit \xff3"] {
-            fs::write(mark.file(), damaged).unwrap();
-            let error = CommitMark::read(directory.path()).unwrap().check(3).unwrap_err();
-            assert_eq!(error.kind(), crate::ErrorKind::Corrupt);
+        fs::write(mark.file(), "engrams commit 3\n").unwrap();
+        let unchecked = CommitMark::read(directory.path()).unwrap();
+        unchecked.check(3).unwrap();
+        unchecked.check(2).unwrap_err();
+    }
+
+    #[test]
+    fn a_mark_that_lost_or_changed_anything_is_damage() {
+        let directory = tempfile::tempdir().unwrap();
+        let mark = CommitMark::read(directory.path()).unwrap();
+        mark.advance(36).unwrap();
+        let whole = fs::read(mark.file()).unwrap();
+        let refused = |bytes: &[u8]| {
+            fs::write(mark.file(), bytes).unwrap();
+            let error = CommitMark::read(directory.path()).unwrap().check(36).unwrap_err();
+            assert_eq!(error.kind(), crate::ErrorKind::Corrupt, "{}", bytes.escape_ascii());
+        };
+        for at in 0..whole.len() {
+            refused(&whole[..at]);
+            for bit in 0..8 {
+                let mut flipped = whole.clone();
+                flipped[at] ^= 1 << bit;
+                refused(&flipped);
+            }
         }
     }
 }

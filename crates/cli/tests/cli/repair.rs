@@ -78,12 +78,45 @@ fn a_missing_current_and_a_flipped_manifest_are_repaired_without_loss() {
         match fault {
             0 => fs::remove_file(bed.path("store/database/CURRENT")).unwrap(),
             1 => flip(&manifest(&bed), 30),
-            _ => fs::write(bed.path("store/COMMIT"), "nonsense").unwrap(),
+            _ => {
+                let mark = fs::read_to_string(bed.path("store/COMMIT")).unwrap();
+                fs::write(bed.path("store/COMMIT"), mark.replace("commit 3 ", "commit 2 ")).unwrap();
+            }
         }
         assert_eq!(bed.run(&["log"]).status, 1, "{fault}");
         let answer = bed.run(&["repair"]);
         assert_eq!(answer.status, 0, "{fault}: {answer:?}");
         assert_all_back(&bed);
+    }
+}
+
+#[test]
+fn damage_to_a_small_file_beside_the_records_is_named_hinders_nothing_and_is_repaired() {
+    let bed = Bed::new();
+    bed.ok(&["keygen", "k"]);
+    bed.write("t/file", noise(1, 50_000));
+    let with_key = |arguments: &[&str]| bed.run(&[arguments, &["--key-file", "k"]].concat());
+    let done = |arguments: &[&str]| assert_eq!(with_key(arguments).status, 0, "{arguments:?}");
+    done(&["ingest", "t", "--encrypt"]);
+    for name in ["database/MANIFEST.guard", "LOCKED-KEY"] {
+        let path = bed.path("store").join(name);
+        let length = fs::metadata(&path).unwrap().len() as usize;
+        for fault in [0, 1, length / 2, length - 1] {
+            match fault {
+                0 => cut(&path, length / 3),
+                at => flip(&path, at),
+            }
+            let verified = with_key(&["verify"]);
+            assert_eq!(verified.status, 1, "{name} {fault}: {verified:?}");
+            assert!(verified.stderr.contains(name.trim_start_matches("database/")), "{verified:?}");
+            assert!(with_key(&["cat", "t/file"]).stdout == noise(1, 50_000));
+            done(&["repair"]);
+            done(&["verify", "--deep"]);
+        }
+        // Whoever writes makes it anew, too.
+        flip(&path, 3);
+        done(&["tag", &format!("tag{length}"), "1"]);
+        done(&["verify"]);
     }
 }
 

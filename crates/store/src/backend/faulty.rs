@@ -111,6 +111,11 @@ impl<B: Backend> Backend for FaultyBackend<B> {
         self.inner.copy_to(directory)
     }
 
+    fn damage(&self) -> Result<Vec<String>> {
+        self.alive()?;
+        self.inner.damage()
+    }
+
     fn close(&self) -> Result<()> {
         // A dead medium can't be told to close; what is underneath stays as the crash left it.
         if self.dead.load(Ordering::SeqCst) { Ok(()) } else { self.inner.close() }

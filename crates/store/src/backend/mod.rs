@@ -97,6 +97,14 @@ pub trait Backend: Send + Sync + 'static {
         ))
     }
 
+    /// What is damaged of what it keeps beside its records, a line for each. Records tell of themselves when they are read.
+    ///
+    /// # Errors
+    /// `Io` or `Unavailable` when it can't be looked at.
+    fn damage(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     /// Flushes, leaves nothing temporary behind, and refuses every later call with `Unavailable`. Twice is fine.
     ///
     /// # Errors

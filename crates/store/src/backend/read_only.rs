@@ -43,6 +43,10 @@ impl Backend for ReadOnly {
         self.0.copy_to(directory)
     }
 
+    fn damage(&self) -> Result<Vec<String>> {
+        self.0.damage()
+    }
+
     fn close(&self) -> Result<()> {
         self.0.close()
     }

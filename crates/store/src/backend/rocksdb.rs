@@ -323,6 +323,11 @@ impl Backend for RocksBackend {
         copy::copy_to(self, directory)
     }
 
+    fn damage(&self) -> Result<Vec<String>> {
+        self.database()?;
+        Ok(guard::damage(&self.path)?.into_iter().collect())
+    }
+
     fn close(&self) -> Result<()> {
         let _alone = self.gate.write().unwrap_or_else(PoisonError::into_inner);
         if self.state.load(Ordering::Acquire) == CLOSED {

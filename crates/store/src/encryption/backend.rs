@@ -144,6 +144,10 @@ impl Backend for EncryptedBackend {
         self.inner.copy_to(directory)
     }
 
+    fn damage(&self) -> Result<Vec<String>> {
+        self.inner.damage()
+    }
+
     fn close(&self) -> Result<()> {
         self.inner.close()
     }

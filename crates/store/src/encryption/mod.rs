@@ -76,6 +76,11 @@ impl Inner {
     }
 }
 
+/// The key record, of a backend that is not read through its key.
+pub(crate) fn key_record_of(backend: &dyn Backend) -> Result<Option<Vec<u8>>> {
+    backend.get(Space::Meta, KeyRecord::KEY)
+}
+
 /// What `backend` must be read through: `None` when the store is not encrypted and no key was given. A store that is
 /// not there yet becomes an encrypted one when there is a key, unless it is only to be read.
 pub(crate) fn unlock(
@@ -84,7 +89,7 @@ pub(crate) fn unlock(
     mark: Option<&CommitMark>,
     read_only: bool,
 ) -> Result<Option<Arc<EncryptedBackend>>> {
-    let record = backend.get(Space::Meta, KeyRecord::KEY)?;
+    let record = key_record_of(&**backend)?;
     let secrets = match (record, key) {
         (None, None) => return Ok(None),
         (Some(_), None) => return Err(denied("the store is encrypted, and no key was given")),
@@ -136,7 +141,7 @@ pub(crate) fn no_store_yet() -> Error {
 /// # Errors
 /// `Corrupt` when there is none, `Denied` when there is one and `key` does not unlock it; `NotFound` when nothing is stored.
 pub(crate) fn restore(backend: &dyn Backend, key: &StoreKey, candidates: &[Vec<u8>]) -> Result<bool> {
-    let record = unless_corrupt(backend.get(Space::Meta, KeyRecord::KEY))?.flatten();
+    let record = unless_corrupt(key_record_of(backend))?.flatten();
     let is_sound = match record.map(|record| KeyRecord::decode(&record)) {
         None => false,
         Some(decoded) => unless_corrupt(decoded)?.is_some(),

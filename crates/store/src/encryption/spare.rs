@@ -1,17 +1,15 @@
 //! A copy of the key record in a file beside the database, for [`repair`](crate::EngramStore::repair): one damaged block
-//! of the database must not cost all that is stored. Nothing else reads it.
+//! of the database must not cost all that is stored. Otherwise it is only verified.
 
 use std::fs::{self, File};
-use std::io::Write;
-#[cfg(feature = "rocksdb")]
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
+use super::KeyRecord;
 use crate::{Error, Result};
 
 const NAME: &str = "LOCKED-KEY";
 /// Longer than any key record.
-#[cfg(feature = "rocksdb")]
 const MOST_BYTES: u64 = 4096;
 
 /// Makes the copy in `directory` one of `record`, if it is not; durable when it returns.
@@ -32,7 +30,6 @@ pub(crate) fn keep(directory: &Path, record: &[u8]) -> Result<()> {
 }
 
 /// The copy in `directory`, if there is one.
-#[cfg(feature = "rocksdb")]
 pub(crate) fn read(directory: &Path) -> Result<Option<Vec<u8>>> {
     let path = directory.join(NAME);
     let mut record = Vec::new();
@@ -41,6 +38,13 @@ pub(crate) fn read(directory: &Path) -> Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io(format_args!("reading {}", path.display()), error)),
     }
+}
+
+/// Says what is damaged of the copy in `directory`. One that is missing, or older than the key, a crash may have left.
+pub(crate) fn damage(directory: &Path) -> Result<Option<String>> {
+    let Some(record) = read(directory)? else { return Ok(None) };
+    let damage = KeyRecord::decode(&record).err();
+    Ok(damage.map(|error| format!("the copy {NAME} of the key record is damaged: {error}")))
 }
 
 /// Bytes of the copy in `directory`.

@@ -12,7 +12,7 @@ use rustix::fs::FlockOperation;
 
 use super::{Beside, OnLost, OnProgress, RepairOptions, RepairReport, repair};
 use crate::backend::{RocksBackend, RocksOptions};
-use crate::encryption::spare;
+use crate::encryption::{key_record_of, spare};
 use crate::mark::CommitMark;
 use crate::{Backend, EngramStore, Error, ErrorKind, Result};
 
@@ -60,6 +60,7 @@ fn in_copy(
     let mut report = RepairReport::default();
     let mark = CommitMark::read(path)?;
     let marked = report.unless_damaged(mark.marked())?.flatten();
+    report.damage.extend(spare::damage(path)?);
     let beside = Beside { marked, key_record: spare::read(path)? };
     let (copy, rebuilt) = (path.join(WORK).join("copy"), path.join(WORK).join("rebuilt"));
     let rocks = RocksOptions { memory_bytes: options.open.database_bytes, ..RocksOptions::default() };
@@ -70,12 +71,14 @@ fn in_copy(
     if options.dry_run || report.was_sound() {
         return Ok(report);
     }
+    let key_record = key_record_of(&*backend)?;
     backend.close()?;
     drop(backend);
     let io = |error| Error::io(format_args!("replacing the database in {}", path.display()), error);
     drop(fs::remove_dir_all(place.join("lost")));
     let aside = replace(path, &place).map_err(io)?;
     mark.set(newest)?;
+    key_record.map_or(Ok(()), |record| spare::keep(path, &record))?;
     report.kept_aside = Some(aside);
     Ok(report)
 }

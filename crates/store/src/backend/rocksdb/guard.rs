@@ -4,11 +4,11 @@
 //! what the rest names, and removes all other tables for good. The guard says how long the manifest was at the last
 //! flush or close, and what was in it; a shorter or other one is refused before RocksDB sees it.
 //!
-//! A crash must never be refused. So nothing is written down but what was synced, a manifest that has grown or was
-//! replaced since is fine, and a guard that can't be read (it is not synced itself) guards nothing.
+//! A crash must never be refused. So nothing is written down but what was synced, and a manifest that has grown or was
+//! replaced since is fine. A damaged guard guards nothing: it is named by who verifies, and made anew by who writes.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 
 use crate::{Error, Result};
@@ -29,7 +29,10 @@ pub(super) fn renew(path: &Path) {
         if fs::read(path.join(NAME)).is_ok_and(|old| old == text.as_bytes()) {
             return Ok(());
         }
-        fs::write(path.join(NEW), text)?;
+        let mut file = File::create(path.join(NEW))?;
+        file.write_all(text.as_bytes())?;
+        // A crash must leave the old one or this one, lest it looks like damage.
+        file.sync_data()?;
         fs::rename(path.join(NEW), path.join(NAME))
     };
     drop(renew());
@@ -38,6 +41,19 @@ pub(super) fn renew(path: &Path) {
 /// Nothing is guarded any more, until the next flush.
 pub(super) fn forget(path: &Path) {
     drop(fs::remove_file(path.join(NAME)));
+}
+
+/// Says what is damaged of the guard itself.
+pub(super) fn damage(path: &Path) -> Result<Option<String>> {
+    match fs::read(path.join(NAME)) {
+        Ok(guard) if std::str::from_utf8(&guard).is_ok_and(is_whole) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Ok(_) => Ok(Some(format!(
+            "the store at {} is damaged: its file `{NAME}` does not fit its check",
+            path.display()
+        ))),
+        Err(error) => Err(Error::io(format_args!("reading {}", path.join(NAME).display()), error)),
+    }
 }
 
 /// Refuses a manifest that has lost or changed what the guard says of it.
@@ -112,8 +128,14 @@ mod tests {
             bad[at] ^= 1;
             put(NAME, &bad);
             check(path).unwrap();
+            assert!(damage(path).unwrap().is_some(), "byte {at}");
             put(NAME, &guard[..at]);
             check(path).unwrap();
+            assert!(damage(path).unwrap().is_some(), "cut to {at}");
         }
+        renew(path);
+        assert_eq!(damage(path).unwrap(), None);
+        forget(path);
+        assert_eq!(damage(path).unwrap(), None);
     }
 }

@@ -29,6 +29,7 @@ impl RocksBackend {
         options: &RocksOptions,
         found: &mut Vec<String>,
     ) -> Result<Self> {
+        found.extend(guard::damage(damaged)?);
         copy_of(damaged, copy)?;
         let opened = match Self::open_whole(copy, options) {
             Ok(opened) => opened,
