@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use arbitrary::Arbitrary;
 use engrams::store::backend::MemoryBackend;
-use engrams::store::{Backend, Batch, Coding, Compression, Durability, Encoder, Head, Space, Superblock};
+use engrams::store::{
+    Backend, Batch, Coding, Compression, Durability, Encoder, Head, Space, Splice, Superblock,
+};
 use engrams::{ChunkParams, EngramStore, ErrorKind, OpenOptions};
 use libfuzzer_sys::fuzz_target;
 
@@ -49,7 +51,7 @@ impl Recipe {
 }
 
 fn coding(byte: u8) -> Coding {
-    [Coding::Raw, Coding::Lz4, Coding::Zstd][usize::from(byte % 3)]
+    [Coding::Raw, Coding::Lz4, Coding::Zstd, Coding::Splice][usize::from(byte % 4)]
 }
 
 fn put(backend: &MemoryBackend, id: u64, head: &Head, payload: Vec<u8>) {
@@ -95,13 +97,17 @@ fuzz_target!(|input: Input| {
             let mut plain = bases.first().cloned().unwrap_or_default();
             let at = usize::from(at) % (plain.len() + 1);
             plain.splice(at..at, edit);
-            let prefix = bases.concat();
+            let slices: Vec<&[u8]> = bases.iter().map(|base| &base[..]).collect();
+            let (prefix, splice) = (bases.concat(), Splice::find(&plain, &slices));
             let level = Compression::Zstd(1 + i32::from(level % 6));
             let mut encoder = Encoder::new(level).expect("the level is one of zstd's");
-            let (coding, mut coded) = if bases.is_empty() {
-                encoder.verbatim(&plain).expect("there is memory")
-            } else {
-                (Coding::Zstd, encoder.correction(&plain, &prefix).expect("there is memory"))
+            // By the head's choice of coding, where there is one.
+            let (coding, mut coded) = match &splice {
+                _ if bases.is_empty() => encoder.verbatim(&plain).expect("there is memory"),
+                Some(splice) if input.coding % 2 == 1 => {
+                    (Coding::Splice, encoder.splice(splice).expect("there is memory"))
+                }
+                _ => (Coding::Zstd, encoder.correction(&plain, &prefix).expect("there is memory")),
             };
             let exact = flips.is_empty() || coded.is_empty();
             for (at, by) in flips {
@@ -114,8 +120,7 @@ fuzz_target!(|input: Input| {
     };
     let name = *blake3::hash(&plain).as_bytes();
     let len = input.declared.map_or(plain.len(), |len| len as usize);
-    // Only zstd has bases.
-    let used = if coding == Coding::Zstd { ids } else { Vec::new() };
+    let used = if matches!(coding, Coding::Zstd | Coding::Splice) { ids } else { Vec::new() };
     put(&backend, id, &head(name, len, coding, used, &coded), coded.clone());
 
     match store.chunk(id) {

@@ -55,6 +55,12 @@ pub(crate) enum Ending {
     Partial,
 }
 
+/// Takes memory in huge pages, for RocksDB and zstd too: a process that ends soon pays more for fresh pages than for
+/// anything else the system does (docs/decisions/0025).
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(arguments) {

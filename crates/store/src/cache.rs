@@ -145,7 +145,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn plain(len: usize) -> Plain {
-        Plain::new(Vec::with_capacity(len))
+        Plain::new(Vec::with_capacity(len), false)
     }
 
     proptest! {
@@ -197,7 +197,7 @@ mod tests {
         let mut cache = PlainCache::new(100 * CAPACITY_STEP);
         let held: Vec<Plain> = (0..100)
             .map(|id| {
-                let plain = Plain::new(cache.buffer(10));
+                let plain = Plain::new(cache.buffer(10), false);
                 cache.insert(id, plain.clone());
                 plain
             })

@@ -1,4 +1,4 @@
-//! Coding of chunks: plain bytes to payload and back, with recalled bytes as zstd prefix.
+//! Coding of chunks: plain bytes to payload and back, with recalled bytes as zstd prefix or as what is copied.
 //!
 //! A zstd frame here has no magic number, no content size and no checksum: the chunk's head holds its length and
 //! its name checks the bytes. The parameters of the reader follow from the head alone, so an encoder may choose any
@@ -11,6 +11,7 @@ use zstd_safe::{CCtx, CParameter, DCtx, DParameter, FrameFormat, ParamSwitch};
 use crate::buffer::{buffer, copy};
 use crate::format::Coding;
 use crate::noise::is_noise;
+use crate::splice::{Splice, Splicer};
 use crate::{Error, ErrorKind, Result};
 
 /// How chunks without anything alike are coded; corrections are always zstd.
@@ -139,6 +140,18 @@ impl<'p> Encoder<'p> {
         self.frame(plain, prefix.len())
     }
 
+    /// Codes a chunk as this splice; decode with [`Coding::Splice`].
+    ///
+    /// # Errors
+    /// As [`verbatim`](Self::verbatim).
+    pub fn splice(&mut self, splice: &'p Splice) -> Result<Vec<u8>> {
+        let mut out = splice.script.clone();
+        if !splice.literals.is_empty() {
+            out.extend(self.correction(&splice.literals, &splice.context)?);
+        }
+        Ok(out)
+    }
+
     fn set_level(&mut self, level: i32) -> Result<()> {
         let set = self.context.set_parameter(CParameter::CompressionLevel(level));
         set.map(|_| ()).map_err(|code| zstd_error(ErrorKind::Io, code))
@@ -177,6 +190,7 @@ struct Decoder {
     context: DCtx<'static>,
     /// Several bases one behind the other.
     joined: Vec<u8>,
+    splicer: Splicer,
 }
 
 /// zstd takes a prefix that begins so for a dictionary, unless it is given as a prefix in so many words.
@@ -204,12 +218,20 @@ impl Decoders {
                     .map_err(|e| Error::corrupt("an LZ4 payload does not decode").with_source(e))?;
                 plain.truncate(decoded);
             }
-            Coding::Zstd => {
+            Coding::Zstd | Coding::Splice => {
                 let mut decoder = match self.idle().pop() {
                     Some(decoder) => decoder,
-                    None => Decoder { context: context()?, joined: Vec::new() },
+                    None => Decoder { context: context()?, joined: Vec::new(), splicer: Splicer::default() },
                 };
-                decoder.frame(payload, bases, &mut plain)?;
+                if coding == Coding::Zstd {
+                    decoder.join(payload, bases, &mut plain)?;
+                } else {
+                    let Decoder { context, splicer, .. } = &mut decoder;
+                    let decode = |frame: &[u8], prefix: &[u8], plain: &mut Vec<u8>| {
+                        decode_frame(context, frame, prefix, plain)
+                    };
+                    splicer.join(payload, bases, len, &mut plain, decode)?;
+                }
                 let mut idle = self.idle();
                 if idle.len() < KEPT_DECODERS {
                     idle.push(decoder);
@@ -230,8 +252,9 @@ impl Decoders {
 }
 
 impl Decoder {
-    fn frame(&mut self, payload: &[u8], bases: &[&[u8]], plain: &mut Vec<u8>) -> Result<()> {
-        let Self { context: used, joined } = self;
+    /// Decodes a frame whose prefix is all bases.
+    fn join(&mut self, payload: &[u8], bases: &[&[u8]], plain: &mut Vec<u8>) -> Result<()> {
+        let Self { context, joined, .. } = self;
         let prefix = match bases {
             [] => &[],
             [one] => *one,
@@ -242,19 +265,24 @@ impl Decoder {
                 joined.as_slice()
             }
         };
-        let decoded = if prefix.starts_with(&DICTIONARY_MAGIC) {
-            let mut fresh = context()?;
-            fresh.ref_prefix(prefix).and_then(|_| fresh.decompress(plain, payload))
-        } else {
-            // A dictionary that is none is a prefix, and is not remembered.
-            used.decompress_using_dict(plain, payload, prefix)
-        };
-        decoded.map_err(|code| zstd_error(ErrorKind::Corrupt, code))?;
+        decode_frame(context, payload, prefix, plain)?;
         if joined.capacity() > KEPT_PREFIX {
             *joined = Vec::new();
         }
         Ok(())
     }
+}
+
+/// Appends what a frame decodes to, at most as much as `plain` has room for.
+fn decode_frame(used: &mut DCtx<'static>, frame: &[u8], prefix: &[u8], plain: &mut Vec<u8>) -> Result<()> {
+    let decoded = if prefix.starts_with(&DICTIONARY_MAGIC) {
+        let mut fresh = context()?;
+        fresh.ref_prefix(prefix).and_then(|_| fresh.decompress(plain, frame))
+    } else {
+        // A dictionary that is none is a prefix, and is not remembered.
+        used.decompress_using_dict(plain, frame, prefix)
+    };
+    decoded.map(|_| ()).map_err(|code| zstd_error(ErrorKind::Corrupt, code))
 }
 
 /// A longer prefix is not worth keeping memory for.
@@ -301,11 +329,34 @@ mod tests {
         #[test]
         fn hostile_payloads_allocate_no_more_than_declared(payload: Vec<u8>, len in 0usize..4096) {
             let decoders = Decoders::default();
-            for coding in [Coding::Raw, Coding::Lz4, Coding::Zstd] {
+            for coding in [Coding::Raw, Coding::Lz4, Coding::Zstd, Coding::Splice] {
                 if let Ok(plain) = decoders.decode(coding, &payload, &[b"prefix"], len, buffer(len)) {
                     prop_assert_eq!(plain.len(), len);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_splice_comes_back_and_says_when_its_bases_are_others() {
+        let text: Vec<u8> =
+            (0..3000u32).flat_map(|i| format!("line {} of many\n", i * i).into_bytes()).collect();
+        let mut plain = text.clone();
+        plain.splice(9000..9040, *b"a line that was edited, and one more\n");
+        let (front, back) = text.split_at(20_000);
+        let bases = [back, front];
+        let splice = Splice::find(&plain, &bases).unwrap();
+        let coded = Encoder::new(Compression::default()).unwrap().splice(&splice).unwrap();
+        assert!(coded.len() < 100, "{} bytes", coded.len());
+        let decoders = Decoders::default();
+        let decode = |coded: &[u8], bases: &[&[u8]], len: usize| {
+            decoders.decode(Coding::Splice, coded, bases, len, buffer(len))
+        };
+        for _ in 0..2 {
+            assert_eq!(decode(&coded, &bases, plain.len()).unwrap(), plain);
+            assert!(decode(&coded, &bases[1..], plain.len()).is_err());
+            assert!(decode(&coded, &bases, plain.len() - 1).is_err());
+            assert!(decode(&coded[..coded.len() - 1], &bases, plain.len()).is_err());
         }
     }
 

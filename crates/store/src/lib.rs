@@ -40,6 +40,7 @@ mod retention;
 mod retry;
 mod search;
 mod space;
+mod splice;
 mod staging;
 mod statistics;
 mod store;
@@ -74,10 +75,11 @@ pub use search::{
     selected_keys,
 };
 pub use space::Space;
+pub use splice::Splice;
 pub use staging::{MOST_RECALLED, NewChunk, Staging};
 pub use statistics::Stats;
 pub use store::{EngramStore, OpenOptions, PieceList, Pieces};
 pub use tag::Tag;
-pub use trace::{FileTally, Trace, Traces};
+pub use trace::{FileTally, Trace, TraceMaker, Traces};
 pub use tree::{Entry, Tree, check_path};
 pub use verify::{VerifyOptions, VerifyProgress, VerifyReport};

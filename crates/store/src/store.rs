@@ -62,7 +62,7 @@ pub struct OpenOptions {
     /// Memory for the database's caches and write buffers, in bytes. Default 64 MiB: each time a write buffer
     /// is full it is synced, so with 8 MiB a first ingest of incompressible data takes twice as long.
     pub database_bytes: usize,
-    /// Memory for the recall index, in bytes, taken as chunks are stored and only by what ingests. Default 8 MiB: the
+    /// Memory for the recall index, in bytes, taken at once, and only by what ingests something new. Default 8 MiB: the
     /// features of the last 65,000 chunks or more (4 GB with chunks of 64 KiB) and a sample of those of older ones.
     pub recall_bytes: usize,
     /// Open it as it is now, for reading alone: see [`EngramStore::open_read_only`]. Default: no.
@@ -78,7 +78,7 @@ impl Default for OpenOptions {
         Self {
             cache_bytes: 64 << 20,
             read_ahead_bytes: 16 << 20,
-            database_bytes: 64 << 20,
+            database_bytes: 48 << 20,
             recall_bytes: 8 << 20,
             read_only: false,
             key: None,
@@ -274,6 +274,15 @@ impl EngramStore {
     /// `Corrupt`, naming the chunk, when it or one of its bases is damaged.
     pub fn chunk(&self, id: u64) -> Result<Plain> {
         self.0.chunks.plain(id)
+    }
+
+    /// The plain bytes of chunk `id`, for whoever corrects another chunk by them: made of payloads whose checks (4 bytes) are
+    /// right, not compared with the name. Whoever gives bytes to a caller uses [`chunk`](Self::chunk).
+    ///
+    /// # Errors
+    /// As [`chunk`](Self::chunk).
+    pub fn base(&self, id: u64) -> Result<Plain> {
+        self.0.chunks.base(id)
     }
 
     /// Memory to decode ahead of need: `wanted` bytes, or as many as other readers of this store have left.

@@ -21,6 +21,8 @@ const SEAM_BYTES: usize = engrams_core::SEAM_BYTES;
 
 /// What a piece adds to an engram.
 pub struct Trace {
+    /// Bytes of the piece.
+    len: usize,
     features: Vec<u64>,
     head: Vec<u8>,
     tail: Vec<u8>,
@@ -37,41 +39,82 @@ impl Trace {
         });
         let features = counted(features);
         let ends = bytes.len().min(SEAM_BYTES);
-        Self { features, head: bytes[..ends].to_vec(), tail: bytes[bytes.len() - ends..].to_vec() }
+        let (head, tail) = (bytes[..ends].to_vec(), bytes[bytes.len() - ends..].to_vec());
+        Self { len: bytes.len(), features, head, tail }
+    }
+
+    /// This is the trace of a whole chunk, and `piece` is all of that chunk.
+    #[must_use]
+    pub fn is_of_all(&self, piece: &Piece) -> bool {
+        piece.start == 0 && piece.len as usize == self.len
     }
 }
 
-/// Traces of pieces seen lately: about 5 KiB each.
-pub struct Traces(LruCache<Piece, Arc<Trace>>);
+/// Makes traces, or knows them.
+pub trait TraceMaker: Send + Sync {
+    /// What `trace` makes of each piece, in order.
+    ///
+    /// # Errors
+    /// Those of `trace`, one of them.
+    fn traces(
+        &self,
+        pieces: &[Piece],
+        trace: &(dyn Fn(&Piece) -> Result<Arc<Trace>> + Sync),
+    ) -> Result<Vec<Arc<Trace>>>;
+}
+
+/// Traces kept: about 5 KiB each.
+const KEPT: NonZeroUsize = NonZeroUsize::new(192).expect("not zero");
+
+/// Traces of pieces seen lately.
+pub struct Traces {
+    known: LruCache<Piece, Arc<Trace>>,
+    maker: Option<Arc<dyn TraceMaker>>,
+}
 
 impl Default for Traces {
     fn default() -> Self {
-        const KEPT: NonZeroUsize = NonZeroUsize::new(192).expect("not zero");
-        Self(LruCache::new(KEPT))
+        Self { known: LruCache::new(KEPT), maker: None }
     }
 }
 
 impl Traces {
-    /// Keeps a trace for a while.
-    pub fn keep(&mut self, piece: Piece, trace: Trace) {
-        self.0.put(piece, Arc::new(trace));
+    /// Traces of stored pieces come from `maker` where many are asked for at once.
+    #[must_use]
+    pub fn with_maker(maker: Arc<dyn TraceMaker>) -> Self {
+        Self { maker: Some(maker), ..Self::default() }
     }
 
-    /// The piece was seen lately.
-    #[must_use]
-    pub fn has(&self, piece: &Piece) -> bool {
-        self.0.contains(piece)
+    /// Keeps a trace for a while.
+    pub fn keep(&mut self, piece: Piece, trace: Trace) {
+        self.known.put(piece, Arc::new(trace));
     }
 
     fn get(&mut self, store: &Inner, piece: Piece) -> Result<Arc<Trace>> {
-        if let Some(trace) = self.0.get(&piece) {
+        if let Some(trace) = self.known.get(&piece) {
             return Ok(Arc::clone(trace));
         }
-        let plain = store.chunks.plain(piece.chunk)?;
-        let trace = Arc::new(Trace::new(&store.gear, bytes_of(&plain, piece)?, None));
-        self.0.put(piece, Arc::clone(&trace));
+        let trace = stored(store, piece)?;
+        self.known.put(piece, Arc::clone(&trace));
         Ok(trace)
     }
+
+    /// Gets those of `pieces`, ascending, that are not known, so that they are: as many as are kept.
+    fn prepare(&mut self, store: &Inner, mut pieces: Vec<Piece>) -> Result<()> {
+        let Some(maker) = &self.maker else { return Ok(()) };
+        pieces.truncate(KEPT.get());
+        // Looked at, so that what comes in pushes out others.
+        pieces.retain(|piece| self.known.get(piece).is_none());
+        let traces = maker.traces(&pieces, &|&piece| stored(store, piece))?;
+        pieces.into_iter().zip(traces).for_each(|(piece, trace)| drop(self.known.put(piece, trace)));
+        Ok(())
+    }
+}
+
+/// The trace of a stored piece.
+fn stored(store: &Inner, piece: Piece) -> Result<Arc<Trace>> {
+    let plain = store.chunks.base(piece.chunk)?;
+    Ok(Arc::new(Trace::new(&store.gear, bytes_of(&plain, piece)?, None)))
 }
 
 /// The bytes of `piece` within its chunk's.
@@ -182,12 +225,17 @@ impl FileTally {
         // In order: how far a sample reaches may depend on it.
         let mut pieces: Vec<_> = self.pieces.drain().collect();
         pieces.sort_unstable();
+        let mut seams: Vec<_> = self.seams.drain().collect();
+        seams.sort_unstable();
+        let mut wanted: Vec<_> = pieces.iter().map(|(piece, _)| *piece).collect();
+        wanted.extend(seams.iter().flat_map(|((a, b), _)| [*a, *b]));
+        wanted.sort_unstable();
+        wanted.dedup();
+        traces.prepare(&self.store, wanted)?;
         for (piece, times) in pieces {
             let trace = traces.get(&self.store, piece)?;
             add(&mut self.change, &trace.features, times);
         }
-        let mut seams: Vec<_> = self.seams.drain().collect();
-        seams.sort_unstable();
         for ((a, b), times) in seams {
             let (a, b) = (traces.get(&self.store, a)?, traces.get(&self.store, b)?);
             let seam = self.store.gear.seam(&a.tail, &b.head);

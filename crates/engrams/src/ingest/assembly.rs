@@ -1,15 +1,16 @@
 //! Files assembled from the pieces of decided chunks, and put into the draft in the order of the stream.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use engrams_store::tree::{Attributes, FileNode, Node, Piece};
 use engrams_store::{
-    Draft, EngramStore, Entry, Error, FileTally, PieceList, Result, Traces, Version, unless_corrupt,
+    Draft, EngramStore, Entry, Error, FileTally, PieceList, Result, Trace, Traces, Version, unless_corrupt,
 };
 
 use super::counts::Counts;
-use super::group::{Event, Group, RawChunk};
+use super::decided::Step;
+use super::group::Event;
+use super::known::Tracing;
 
 /// Assembles files, in order. Lives on a thread of its own.
 pub(crate) struct Assembler {
@@ -35,67 +36,54 @@ struct OpenFile {
 }
 
 impl Assembler {
-    pub(crate) fn new(store: EngramStore, draft: Draft, counts: Arc<Counts>) -> Self {
-        let traces = Traces::default();
+    pub(crate) fn new(store: EngramStore, draft: Draft, counts: Arc<Counts>, tracing: Tracing) -> Self {
+        let traces = Traces::with_maker(Arc::new(tracing));
         Self { store, draft, counts, traces, open: None, has_put: false, good_parent: None }
     }
 
-    /// Puts what a group holds into the draft; `ids` are its chunks'.
-    pub(crate) fn assemble(&mut self, group: &Group, ids: &[u64]) -> Result<()> {
-        let mut events = group.events.iter().peekable();
-        for (chunk, &id) in group.chunks.iter().zip(ids) {
-            let mut at = chunk.bytes.start;
-            while let Some((offset, event)) = events.next_if(|(offset, _)| *offset <= chunk.bytes.end) {
-                self.extend(group, chunk, id, at..*offset)?;
-                at = *offset;
-                self.happen(event)?;
-            }
-            self.extend(group, chunk, id, at..chunk.bytes.end)?;
-        }
-        events.try_for_each(|(_, event)| self.happen(event))
+    /// Puts what a group holds into the draft.
+    pub(crate) fn assemble(&mut self, steps: Vec<Step>) -> Result<()> {
+        steps.into_iter().try_for_each(|step| match step {
+            Step::Piece(piece, trace) => self.extend(piece, trace),
+            Step::Event(event) => self.happen(event),
+        })
     }
 
-    /// Gives the open file the bytes `range` of the group's data, which lie in this chunk.
-    fn extend(&mut self, group: &Group, chunk: &RawChunk, id: u64, range: Range<usize>) -> Result<()> {
+    /// Gives the open file its next piece.
+    fn extend(&mut self, piece: Piece, trace: Option<Trace>) -> Result<()> {
         let Some(open) = &mut self.open else { return Ok(()) };
-        if range.is_empty() {
-            return Ok(());
-        }
-        let start = (range.start - chunk.bytes.start) as u32;
-        let piece = Piece { chunk: id, start, len: range.len() as u32 };
-        // What the file held before as well cancels, and needs no trace.
-        if chunk.name.is_none() && !self.traces.has(&piece) {
-            self.traces.keep(piece, group.trace_of(self.store.gear(), chunk, piece));
+        if let Some(trace) = trace {
+            self.traces.keep(piece, trace);
         }
         open.list.push(piece)?;
         open.tally.push(&mut self.traces, piece)
     }
 
-    fn happen(&mut self, event: &Event) -> Result<()> {
+    fn happen(&mut self, event: Event) -> Result<()> {
         match event {
-            Event::Begin { path, attributes } => self.begin(path, attributes),
+            Event::Begin { path, attributes } => self.begin(path, *attributes),
             Event::Hash(_) | Event::Hashed => Ok(()),
-            Event::End { hash } => self.end(*hash),
+            Event::End { hash } => self.end(hash),
             Event::Abandon => {
                 self.open = None;
                 Ok(())
             }
-            Event::Clear(path) => self.clear(path),
-            Event::Put(entry) => self.put((**entry).clone()),
-            Event::Share(entry) => self.share((**entry).clone()),
-            Event::Keep(path) => match self.draft.base_tree().get(path)? {
+            Event::Clear(path) => self.clear(&path),
+            Event::Put(entry) => self.put(*entry),
+            Event::Share(entry) => self.share(*entry),
+            Event::Keep(path) => match self.draft.base_tree().get(&path)? {
                 Some(entry) => self.put(entry),
                 None => Ok(()),
             },
         }
     }
 
-    fn begin(&mut self, path: &[u8], attributes: &Attributes) -> Result<()> {
-        let counted = self.counted(path)?;
+    fn begin(&mut self, path: Vec<u8>, attributes: Attributes) -> Result<()> {
+        let counted = self.counted(&path)?;
         let old = counted.as_ref().and_then(Entry::file);
         self.open = Some(OpenFile {
-            path: path.to_vec(),
-            attributes: attributes.clone(),
+            path,
+            attributes,
             list: self.store.piece_list(old),
             tally: self.store.tally(old),
             counted,

@@ -5,14 +5,12 @@
 //! before has (the usual approximation of a set cover; Chvatal 1979). Cut points move between versions, so what
 //! a chunk needs often lies across two stored neighbours: these are candidates too.
 
-use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use engrams_core::is_recall;
-use engrams_store::{Candidate, EngramStore, Head, Plain, Result, selected_keys, unless_corrupt};
-use lru::LruCache;
+use engrams_store::{Candidate, EngramStore, Head, Plain, Result, unless_corrupt};
 
 use super::effort::Effort;
+use super::known::{Cover, KnownChunks};
 
 /// A chosen base.
 #[derive(Debug, Clone)]
@@ -25,38 +23,14 @@ pub(crate) struct Base {
 /// Sets of bases to try, best first; each in the order of choice. None at all: nothing is alike.
 pub(crate) type Choices = Vec<Vec<Base>>;
 
-/// A second base must cover so many features of the chunk that the first ones do not: about 650 bytes. With less, what
+/// A second base must cover so many features of the chunk that the first ones do not: about 1,300 bytes. With less, what
 /// it adds to the closure of later chunks costs more than it saves here.
-const LEAST_GAIN: usize = 4;
+const LEAST_GAIN: usize = 8;
 
-/// A chunk's distinct recall features, ascending, cut to 32 bits: enough to tell them apart.
-pub(crate) type Cover = Arc<[u32]>;
-
-/// The cover of a chunk that has these features.
-pub(crate) fn cover(features: &[u64]) -> Cover {
-    let mut cover: Vec<u32> = features.iter().filter(|&&f| is_recall(f)).map(|&f| (f >> 8) as u32).collect();
-    cover.sort_unstable();
-    cover.dedup();
-    cover.into()
-}
-
-/// What was computed of a chunk's features.
-#[derive(Debug, Clone)]
-pub(crate) struct Known {
-    pub(crate) cover: Cover,
-    /// Keys of what a search selects in it, ascending.
-    pub(crate) selected: Arc<[u32]>,
-}
-
-/// Chooses bases for chunks; remembers what is known of stored chunks.
+/// Chooses bases for chunks.
 pub(crate) struct Chooser {
-    known: Mutex<LruCache<u64, Known>>,
+    known: Arc<KnownChunks>,
 }
-
-/// Chunks remembered: 2 KB each for chunks of 64 KiB.
-const KEPT: NonZeroUsize = NonZeroUsize::new(512).expect("not zero");
-/// What is known of longer chunks is computed anew each time, so that all together stay below 10 MiB.
-const MOST_KEPT: usize = 4096;
 
 /// A candidate, with what choosing it would mean.
 struct Choosable {
@@ -68,15 +42,8 @@ struct Choosable {
 }
 
 impl Chooser {
-    pub(crate) fn new() -> Self {
-        Self { known: Mutex::new(LruCache::new(KEPT)) }
-    }
-
-    /// Remembers what is known of chunk `id`.
-    pub(crate) fn keep(&self, id: u64, known: &Known) {
-        if known.cover.len() <= MOST_KEPT {
-            self.known.lock().unwrap_or_else(PoisonError::into_inner).put(id, known.clone());
-        }
+    pub(crate) fn new(known: Arc<KnownChunks>) -> Self {
+        Self { known }
     }
 
     /// Bases for a chunk that covers `wanted`, out of candidates that are `ranked` nearest first; chunks from `end` on
@@ -152,23 +119,8 @@ impl Chooser {
             return Ok(None);
         }
         let cover =
-            if by_cover { self.known(store, id)?.map(|known| known.cover) } else { Some(Cover::from([])) };
+            if by_cover { self.known.of(store, id)?.map(|known| known.cover) } else { Some(Cover::from([])) };
         Ok(cover.map(|cover| Choosable { id, depth: head.depth, cover, closure }))
-    }
-
-    /// What is known of chunk `id`; `None` if it is damaged.
-    pub(crate) fn known(&self, store: &EngramStore, id: u64) -> Result<Option<Known>> {
-        if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
-            return Ok(Some(known.clone()));
-        }
-        let Some(plain) = unless_corrupt(store.chunk(id))? else { return Ok(None) };
-        let mut located = Vec::new();
-        store.gear().locate_features(&plain, &mut located);
-        let features: Vec<u64> = located.iter().map(|one| one.feature).collect();
-        let selected = selected_keys(&located, plain.len(), store.superblock().search_window).into();
-        let known = Known { cover: cover(&features), selected };
-        self.keep(id, &known);
-        Ok(Some(known))
     }
 }
 
@@ -230,7 +182,7 @@ fn decoded(store: &EngramStore, pool: &[Choosable], choices: Vec<Vec<usize>>) ->
         let mut bases = Vec::new();
         for &at in &choice {
             let Choosable { id, depth, .. } = pool[at];
-            bases.extend(unless_corrupt(store.chunk(id))?.map(|plain| Base { id, depth, plain }));
+            bases.extend(unless_corrupt(store.base(id))?.map(|plain| Base { id, depth, plain }));
         }
         if !bases.is_empty() {
             out.push(bases);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use engrams_core::{Correction, CorrectionPolicy};
-use engrams_store::{Coding, Compression, Encoder, Result};
+use engrams_store::{Coding, Encoder, Result, Splice};
 
 /// A chunk as it will be stored.
 pub(crate) struct Coded {
@@ -26,29 +26,57 @@ pub(crate) struct Task<'a> {
     pub(crate) trials: Vec<Trial<'a>>,
 }
 
-/// Bases with their bytes.
+/// Bases with what is coded against them.
 pub(crate) struct Trial<'a> {
     /// In prefix order.
-    pub(crate) bases: Vec<u64>,
+    bases: Vec<u64>,
     /// The deepest base's.
-    pub(crate) depth: u8,
+    depth: u8,
     /// The bases are of the chunk's own run: they were not recalled, and only what they save is asked.
-    pub(crate) is_run: bool,
-    prefix: Cow<'a, [u8]>,
+    is_run: bool,
+    ways: Vec<Way<'a>>,
+}
+
+/// How a chunk is coded against bases.
+enum Way<'a> {
+    Splice(Splice),
+    /// With all their bytes as prefix.
+    Prefix(Cow<'a, [u8]>),
 }
 
 impl<'a> Trial<'a> {
-    /// A trial of `bases`: id, depth, bytes. The best one last, since zstd codes near offsets shorter.
-    pub(crate) fn new(bases: &[(u64, u8, &'a [u8])], is_run: bool) -> Self {
-        let prefix = match bases {
-            [(_, _, only)] => Cow::Borrowed(*only),
-            _ => Cow::Owned(bases.iter().map(|base| base.2).collect::<Vec<_>>().concat()),
-        };
+    /// A trial of `bases`: id, depth, bytes. The best one last, since zstd codes near offsets shorter. `tries_both` where
+    /// one way would do.
+    pub(crate) fn new(plain: &[u8], bases: &[(u64, u8, &'a [u8])], is_run: bool, tries_both: bool) -> Self {
+        let bytes: Vec<&'a [u8]> = bases.iter().map(|base| base.2).collect();
+        // What a run has in common are words.
+        let splice = if is_run { None } else { Splice::find(plain, &bytes) };
+        let prefix = (splice.is_none() || tries_both).then(|| match bytes[..] {
+            [only] => Cow::Borrowed(only),
+            _ => Cow::Owned(bytes.concat()),
+        });
         Self {
             bases: bases.iter().map(|base| base.0).collect(),
             depth: bases.iter().map(|base| base.1).max().unwrap_or(0),
             is_run,
-            prefix,
+            ways: splice.map(Way::Splice).into_iter().chain(prefix.map(Way::Prefix)).collect(),
+        }
+    }
+}
+
+impl Way<'_> {
+    fn code<'p>(&'p self, encoder: &mut Encoder<'p>, plain: &[u8]) -> Result<(Coding, Vec<u8>)> {
+        Ok(match self {
+            Self::Splice(splice) => (Coding::Splice, encoder.splice(splice)?),
+            Self::Prefix(prefix) => (Coding::Zstd, encoder.correction(plain, prefix)?),
+        })
+    }
+
+    /// Bytes that are looked at.
+    fn reach(&self, plain: usize) -> usize {
+        match self {
+            Self::Splice(splice) => splice.reach(),
+            Self::Prefix(prefix) => plain + prefix.len(),
         }
     }
 }
@@ -59,37 +87,44 @@ const CLEARLY_SMALL: usize = 12;
 /// Bytes of a base in a head, about.
 const BASE_BYTES: usize = 3;
 
-/// Codes each task, in order.
-pub(crate) fn code(
-    tasks: &[Task<'_>],
-    compression: Compression,
-    policy: &CorrectionPolicy,
-) -> Result<Vec<Coded>> {
-    let mut encoder = Encoder::new(compression)?;
-    tasks.iter().map(|task| one(&mut encoder, task, policy)).collect()
+impl Task<'_> {
+    /// Bytes that the longest of the trials looks at.
+    pub(crate) fn reach(&self) -> usize {
+        let ways = self.trials.iter().flat_map(|trial| &trial.ways);
+        ways.map(|way| way.reach(self.plain.len())).max().unwrap_or(self.plain.len())
+    }
 }
 
-fn one<'p>(encoder: &mut Encoder<'p>, task: &'p Task<'_>, policy: &CorrectionPolicy) -> Result<Coded> {
-    let mut best: Option<(Vec<u8>, &Trial<'_>)> = None;
+/// Codes a task.
+pub(crate) fn code<'p>(
+    encoder: &mut Encoder<'p>,
+    task: &'p Task<'_>,
+    policy: &CorrectionPolicy,
+) -> Result<Coded> {
+    let mut best: Option<(Coding, Vec<u8>, &Trial<'_>)> = None;
     for trial in &task.trials {
-        let correction = encoder.correction(task.plain, &trial.prefix)?;
-        // Of equals the earlier one; a base more must pay for its place in the head.
-        let cost = |correction: &[u8], trial: &Trial<'_>| correction.len() + BASE_BYTES * trial.bases.len();
-        if best.as_ref().is_none_or(|(least, of)| cost(&correction, trial) < cost(least, of)) {
-            best = Some((correction, trial));
+        for way in &trial.ways {
+            let (coding, correction) = way.code(encoder, task.plain)?;
+            // Of equals the earlier one; a base more must pay for its place in the head.
+            let cost =
+                |correction: &[u8], trial: &Trial<'_>| correction.len() + BASE_BYTES * trial.bases.len();
+            if best.as_ref().is_none_or(|(_, least, of)| cost(&correction, trial) < cost(least, of)) {
+                best = Some((coding, correction, trial));
+            }
         }
     }
-    let Some((correction, trial)) = best else { return encoder.verbatim(task.plain).map(Coded::verbatim) };
+    let Some((coding, payload, trial)) = best else {
+        return encoder.verbatim(task.plain).map(Coded::verbatim);
+    };
     let clear = if trial.is_run { task.plain.len() / 2 } else { task.plain.len() / CLEARLY_SMALL };
     let usual = policy.root_gain >= CorrectionPolicy::default().root_gain;
-    if !usual || correction.len() > clear {
+    if !usual || payload.len() > clear {
         let alone = encoder.verbatim(task.plain)?;
         // Runs are short and made of roots: what counts is the gain alone.
         let depth = if trial.is_run { 0 } else { trial.depth };
-        if !policy.accepts(correction.len(), alone.1.len(), depth.into()) {
+        if !policy.accepts(payload.len(), alone.1.len(), depth.into()) {
             return Ok(Coded::verbatim(alone));
         }
     }
-    let correction_of = Correction::Delta { bases: trial.bases.clone() };
-    Ok(Coded { coding: Coding::Zstd, payload: correction, correction: correction_of })
+    Ok(Coded { coding, payload, correction: Correction::Delta { bases: trial.bases.clone() } })
 }

@@ -1,10 +1,12 @@
 //! Decision: each chunk of a group is one that is stored, or is staged, coded alone or against what it resembles.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use engrams_core::CorrectionPolicy;
 use engrams_store::{
-    Candidate, EngramStore, Head, NewChunk, Plain, Result, Reuse, Staging, leave_to_base, unless_corrupt,
+    Candidate, Encoder, EngramStore, Head, NewChunk, Plain, Result, Reuse, Staging, leave_to_base,
+    unless_corrupt,
 };
 
 use super::choice::{Choices, Chooser};
@@ -12,6 +14,7 @@ use super::correct::{Coded, Task, Trial, code};
 use super::counts::Counts;
 use super::effort::Effort;
 use super::group::Group;
+use super::known::KnownChunks;
 use super::naming::{Name, Named, Novelty};
 use super::options::Settings;
 use super::run::{Kin, Run};
@@ -31,6 +34,7 @@ pub(crate) struct Decider {
     successor: Option<u64>,
     effort: Effort,
     chooser: Chooser,
+    known: Arc<KnownChunks>,
     run: Run,
 }
 
@@ -59,6 +63,7 @@ impl Decider {
         counts: Arc<Counts>,
         workers: Arc<Workers>,
         novelty: Arc<Novelty>,
+        known: Arc<KnownChunks>,
     ) -> Self {
         let threshold = settings.correction_threshold;
         let policy = CorrectionPolicy::default();
@@ -81,7 +86,8 @@ impl Decider {
             novelty,
             successor: None,
             effort,
-            chooser: Chooser::new(),
+            chooser: Chooser::new(Arc::clone(&known)),
+            known,
             run: Run::default(),
         }
     }
@@ -133,7 +139,7 @@ impl Decider {
             let is_novel = |(at, _): &(usize, Sketch)| novel.next_if_eq(&at).is_some();
             sketches.into_iter().enumerate().filter(is_novel).map(|(_, sketch)| sketch).collect()
         };
-        novel.iter().zip(&sketches).for_each(|(&at, sketch)| self.chooser.keep(ids[at], &sketch.known));
+        novel.iter().zip(&sketches).for_each(|(&at, sketch)| self.known.keep(ids[at], &sketch.known));
         let features: Vec<&[u64]> = sketches.iter().map(|s| s.features.as_slice()).collect();
         let recalled = staging.recall(&features)?;
         let ranked = self.rank(ids, novel, &sketches, recalled)?;
@@ -180,23 +186,25 @@ impl Decider {
         sketches: &[Sketch],
         recalled: Vec<Vec<u64>>,
     ) -> Result<Vec<Vec<Candidate>>> {
+        if self.settings.correction_threshold <= 0.0 {
+            return Ok(vec![Vec::new(); novel.len()]);
+        }
         let first = novel.first().map_or(u64::MAX, |&at| ids[at]);
-        let mut sketched = novel.iter().zip(sketches).zip(recalled).peekable();
-        let mut all = Vec::with_capacity(novel.len());
+        let work: Vec<_> = sketches.iter().zip(recalled).collect();
+        let mut all = self.workers.map(&work, |(sketch, found)| {
+            self.store.rank(&sketch.vector, found.iter().copied().filter(|&id| id < first))
+        })?;
+        let mut ranked = novel.iter().zip(sketches).zip(&mut all).peekable();
         for (at, id) in ids.iter().enumerate() {
-            let Some(((_, sketch), found)) = sketched.next_if(|((novel, _), _)| **novel == at) else {
+            let Some(((_, sketch), ranked)) = ranked.next_if(|((novel, _), _)| **novel == at) else {
                 self.successor = id.checked_add(1);
                 continue;
             };
-            if self.settings.correction_threshold <= 0.0 {
-                all.push(Vec::new());
-                continue;
-            }
-            let expected = self.successor.filter(|&id| !self.store.is_condemned(id));
-            let known = found.into_iter().chain(expected).filter(|&id| id < first);
-            let ranked = self.store.rank(&sketch.vector, known)?;
+            let expected = self.successor.filter(|&id| id < first && !self.store.is_condemned(id));
+            let expected = expected.filter(|&id| ranked.iter().all(|known| known.id != id));
+            ranked.extend(self.store.rank(&sketch.vector, expected.into_iter())?);
+            ranked.sort_by_key(Candidate::order);
             self.successor = ranked.first().and_then(|nearest| nearest.id.checked_add(1));
-            all.push(ranked);
         }
         Ok(all)
     }
@@ -231,7 +239,7 @@ impl Decider {
                     let here = ids[..at].iter().position(|&id| id == one.id).map(Source::Group);
                     let source = match here {
                         Some(here) => Some(here),
-                        None => unless_corrupt(self.store.chunk(one.id))?.map(Source::Stored),
+                        None => unless_corrupt(self.store.base(one.id))?.map(Source::Stored),
                     };
                     kin.extend(source.map(|source| (one, source)));
                 }
@@ -243,25 +251,25 @@ impl Decider {
 
     /// Codes each novel chunk, and tells what a search finds it by.
     fn correct(&self, group: &Group, plans: &[Plan], sketches: &[Sketch]) -> Result<Vec<(Coded, Vec<u32>)>> {
-        let run = plans.len().div_ceil(2 * self.workers.threads()).max(1);
-        let runs: Vec<_> = plans.chunks(run).zip(sketches.chunks(run)).collect();
-        let coded = self.workers.map(&runs, |(plans, sketches)| {
-            let tasks: Vec<Task<'_>> = plans.iter().map(|plan| task(group, plan)).collect();
-            let coded = code(&tasks, self.settings.compression, &self.policy)?;
-            let with_keys = |(sketch, coded): (&Sketch, Coded)| {
-                let search = self.search_keys(sketch, coded.correction.bases())?;
-                Ok((coded, search))
-            };
-            sketches.iter().zip(coded).map(with_keys).collect::<Result<Vec<_>>>()
+        let tasks = self.workers.map(plans, |plan| Ok(task(group, plan, self.effort.tries_both)))?;
+        // The longest first: the other threads end soon after the one that has the last, and no context has to grow.
+        let mut order: Vec<usize> = (0..tasks.len()).collect();
+        order.sort_by_key(|&at| Reverse(tasks[at].reach()));
+        let encoder = || Encoder::new(self.settings.compression);
+        let mut coded = self.workers.map_with(&order, encoder, |encoder, &at| {
+            let coded = code(encoder, &tasks[at], &self.policy)?;
+            let search = self.search_keys(&sketches[at], coded.correction.bases())?;
+            Ok((at, coded, search))
         })?;
-        Ok(coded.into_iter().flatten().collect())
+        coded.sort_unstable_by_key(|(at, ..)| *at);
+        Ok(coded.into_iter().map(|(_, coded, search)| (coded, search)).collect())
     }
 
     /// What a search finds a chunk with these bases by.
     fn search_keys(&self, sketch: &Sketch, bases: &[u64]) -> Result<Vec<u32>> {
         let mut keys = sketch.search.clone();
         for &base in bases {
-            if let Some(known) = self.chooser.known(&self.store, base)? {
+            if let Some(known) = self.known.of(&self.store, base)? {
                 leave_to_base(&mut keys, &known.selected);
             }
         }
@@ -279,13 +287,14 @@ fn mend(staging: &Staging<'_>, group: &Group, names: &[Name]) -> Result<()> {
     Ok(())
 }
 
-fn task<'a>(group: &'a Group, plan: &'a Plan) -> Task<'a> {
+fn task<'a>(group: &'a Group, plan: &'a Plan, tries_both: bool) -> Task<'a> {
     let bytes_at = |at: usize| group.bytes_of(&group.chunks[at]);
+    let plain = bytes_at(plan.at);
     let mut trials = Vec::new();
     for bases in &plan.choices {
         // The best one last.
         let bases: Vec<_> = bases.iter().rev().map(|base| (base.id, base.depth, &*base.plain)).collect();
-        trials.push(Trial::new(&bases, false));
+        trials.push(Trial::new(plain, &bases, false, tries_both));
     }
     if !plan.kin.is_empty() {
         let bytes_of = |source: &'a Source| match source {
@@ -294,7 +303,7 @@ fn task<'a>(group: &'a Group, plan: &'a Plan) -> Task<'a> {
         };
         let bases: Vec<_> =
             plan.kin.iter().map(|(kin, source)| (kin.id, kin.depth, bytes_of(source))).collect();
-        trials.push(Trial::new(&bases, true));
+        trials.push(Trial::new(plain, &bases, true, tries_both));
     }
-    Task { plain: bytes_at(plan.at), trials }
+    Task { plain, trials }
 }

@@ -14,6 +14,8 @@ pub(crate) struct Effort {
     pub(crate) bases: usize,
     /// Whether several choices of bases are coded, and the smallest correction kept.
     pub(crate) tries_all: bool,
+    /// Whether a chunk that can be spliced is coded with its bases as prefix too, and the smaller one kept.
+    pub(crate) tries_both: bool,
     /// Most chunks without anything alike that are coded against each other; 1: each alone.
     pub(crate) run: usize,
 }
@@ -23,15 +25,15 @@ impl Effort {
     pub(crate) fn of(compression: Compression) -> Self {
         match compression {
             Compression::Zstd(16..) => {
-                Self { candidates: 8, neighbours: 3, bases: 4, tries_all: true, run: 5 }
+                Self { candidates: 8, neighbours: 3, bases: 4, tries_all: true, tries_both: true, run: 5 }
             }
             Compression::Zstd(9..) => {
-                Self { candidates: 6, neighbours: 3, bases: 4, tries_all: false, run: 5 }
+                Self { candidates: 6, neighbours: 3, bases: 4, tries_all: false, tries_both: true, run: 5 }
             }
             Compression::Zstd(4..) => {
-                Self { candidates: 3, neighbours: 1, bases: 2, tries_all: false, run: 4 }
+                Self { candidates: 3, neighbours: 1, bases: 2, tries_all: false, tries_both: false, run: 4 }
             }
-            _ => Self { candidates: 8, neighbours: 0, bases: 2, tries_all: false, run: 1 },
+            _ => Self { candidates: 8, neighbours: 0, bases: 2, tries_all: false, tries_both: false, run: 1 },
         }
     }
 }

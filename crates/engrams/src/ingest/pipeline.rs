@@ -5,15 +5,17 @@
 //! that waits may be given another ingester's work, which waits for the same lock.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use engrams_store::{Draft, EngramStore, Error, ErrorKind, Result, Version};
 
 use super::assembly::Assembler;
 use super::counts::{Counts, StreamingProgress};
+use super::decided::{Step, steps};
 use super::decision::Decider;
 use super::group::Group;
+use super::known::{KnownChunks, Tracing};
 use super::naming::{Named, Namer, Novelty};
 use super::options::Settings;
 use super::workers::Workers;
@@ -32,9 +34,6 @@ struct Threads {
     assembling: JoinHandle<Result<Option<Version>>>,
 }
 
-/// A group, and the ids of its chunks unless there is nothing to assemble.
-type Decided = (Group, Option<Vec<u64>>);
-
 /// What goes from thread to thread, in order.
 enum Message<T> {
     Group(T),
@@ -43,28 +42,39 @@ enum Message<T> {
     Sync(SyncSender<()>),
 }
 
-/// Groups waiting to be named: one being cut, one waiting, one being named, one being decided, one being assembled are
-/// all that memory must hold.
+/// Groups waiting to be named: one being cut, one waiting, one being named and one being decided are all that memory
+/// must hold.
 const QUEUE: usize = 1;
+/// Decided groups waiting to be assembled, without their bytes: some 100 KiB each. What files held before is counted in
+/// strokes that take as long as several groups take to be decided, and nobody should wait for them.
+const DECIDED_QUEUE: usize = 8;
 
 impl Pipeline {
     pub(crate) fn start(store: EngramStore, draft: Draft, settings: Settings) -> Result<Self> {
         let counts = Arc::new(Counts::new());
         let (sender, groups) = sync_channel(QUEUE);
         let (named, to_decide) = sync_channel(0);
-        let (decided, to_assemble) = sync_channel(0);
+        let (decided, to_assemble) = sync_channel(DECIDED_QUEUE);
         let (spare, done) = channel();
         let (workers, novelty) = (Arc::new(Workers::new(settings.threads)), Arc::new(Novelty::default()));
         let mut namer = Namer::new(store.clone(), Arc::clone(&workers), Arc::clone(&novelty));
         let reuse = draft.reuse().clone();
-        let mut decider = Decider::new(store.clone(), reuse, settings, Arc::clone(&counts), workers, novelty);
-        let assembler = Assembler::new(store, draft, Arc::clone(&counts));
+        let known = Arc::new(KnownChunks::new());
+        let tracing = Tracing { known: Arc::clone(&known), workers: Arc::clone(&workers) };
+        let assembler = Assembler::new(store.clone(), draft, Arc::clone(&counts), tracing);
+        let mut decider =
+            Decider::new(store.clone(), reuse, settings, Arc::clone(&counts), workers, novelty, known);
         // In this order: those started end when the next one can't be.
-        let assembling = thread("engrams-files", move || assemble(assembler, to_assemble, &spare))?;
+        let assembling = thread("engrams-files", move || assemble(assembler, to_assemble))?;
         let deciding = thread("engrams-ingest", move || {
             stage(to_decide, &decided, |mut named: Named| {
                 let ids = decider.decide(&mut named)?;
-                Ok((named.group, ids))
+                let mut group = named.group;
+                let steps = ids.map(|ids| steps(store.gear(), &mut group, &ids));
+                group.clear();
+                // Whoever cuts may have gone.
+                drop(spare.send(group));
+                Ok(steps)
             })
         })?;
         let naming = thread("engrams-names", move || stage(groups, &named, |group| namer.name(group)))?;
@@ -155,19 +165,13 @@ fn stage<T, U>(
 
 fn assemble(
     mut assembler: Assembler,
-    decided: Receiver<Message<Decided>>,
-    spare: &Sender<Group>,
+    decided: Receiver<Message<Option<Vec<Step>>>>,
 ) -> Result<Option<Version>> {
     for message in decided {
         match message {
-            Message::Group((mut group, ids)) => {
-                if let Some(ids) = ids {
-                    assembler.assemble(&group, &ids)?;
-                }
-                group.clear();
-                // Whoever cuts may have gone.
-                drop(spare.send(group));
-            }
+            Message::Group(Some(steps)) => assembler.assemble(steps)?,
+            // Nothing to assemble: only lost chunks were mended.
+            Message::Group(None) => {}
             Message::Commit(message) => return assembler.commit(&message).map(Some),
             Message::Sync(done) => drop(done.send(())),
         }

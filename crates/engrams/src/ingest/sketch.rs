@@ -5,8 +5,8 @@ use engrams_store::{
     EngramStore, RECALL_FEATURES, STORED_VECTOR_BYTES, SearchKeys, is_noise, search_keys, stored_vector,
 };
 
-use super::choice::{Known, cover};
 use super::group::{Group, RawChunk};
+use super::known::{Known, cover};
 
 /// A chunk as recall sees it.
 pub(crate) struct Sketch {

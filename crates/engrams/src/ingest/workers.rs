@@ -1,6 +1,7 @@
 //! The threads of an ingest's parallel stages: a pool, made when there is enough to do.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use engrams_store::{Error, ErrorKind, Result};
 use rayon::prelude::*;
@@ -15,20 +16,51 @@ impl Workers {
         Self { threads, pool: OnceLock::new() }
     }
 
-    pub(crate) fn threads(&self) -> usize {
-        self.threads
-    }
-
     /// Maps in parallel, when there is enough to do.
-    pub(crate) fn map<T: Sync, U: Send>(
+    pub(crate) fn map<'i, T: Sync, U: Send>(
         &self,
-        items: &[T],
-        work: impl Fn(&T) -> Result<U> + Send + Sync,
+        items: &'i [T],
+        work: impl Fn(&'i T) -> Result<U> + Send + Sync,
     ) -> Result<Vec<U>> {
         if items.len() < 2 || self.threads == 1 {
             return items.iter().map(work).collect();
         }
         self.pool()?.install(|| items.par_iter().map(work).collect())
+    }
+
+    /// Maps in parallel, the items begun in their order, each thread with a state of its own, made for the first it takes.
+    pub(crate) fn map_with<T: Sync, S, U: Send>(
+        &self,
+        items: &[T],
+        state: impl Fn() -> Result<S> + Sync,
+        work: impl Fn(&mut S, &T) -> Result<U> + Sync,
+    ) -> Result<Vec<U>> {
+        let next = AtomicUsize::new(0);
+        let take = || {
+            let (mut own, mut done) = (None, Vec::new());
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let Some(item) = items.get(at) else { return Ok(done) };
+                let own = match &mut own {
+                    Some(own) => own,
+                    none => none.insert(state()?),
+                };
+                done.push((at, work(own, item)?));
+            }
+        };
+        let threads = self.threads.min(items.len());
+        let mut done = if threads < 2 {
+            take()?
+        } else {
+            let takers = (0..threads).into_par_iter().with_max_len(1);
+            self.pool()?
+                .install(|| takers.map(|_| take()).collect::<Result<Vec<_>>>())?
+                .into_iter()
+                .flatten()
+                .collect()
+        };
+        done.sort_unstable_by_key(|(at, _)| *at);
+        Ok(done.into_iter().map(|(_, result)| result).collect())
     }
 
     /// Does both, at the same time where there is more than one thread.

@@ -16,6 +16,7 @@ use crate::codec::Encoder;
 use crate::format::{Coding, Head, Superblock, id_key, id_of_key};
 use crate::id_set::IdSet;
 use crate::recall::{self, Candidate};
+use crate::splice::Splice;
 use crate::staging::MOST_RECALLED;
 use crate::{Batch, Durability, Error, Result, Space, feature_log, search, unless_corrupt};
 
@@ -205,10 +206,10 @@ impl Collection<'_> {
             }
         }
         // The nearest comes last, as in an ingest.
-        let prefix: Vec<u8> = bases.iter().rev().flat_map(|(_, plain)| plain.iter().copied()).collect();
+        let plains: Vec<&[u8]> = bases.iter().rev().map(|(_, plain)| &plain[..]).collect();
+        let (splice, prefix) = (Splice::find(plain, &plains), plains.concat());
         let mut encoder = Encoder::new(options.compression)?;
         let (coding, alone) = encoder.verbatim(plain)?;
-        let plains: Vec<&[u8]> = bases.iter().map(|(_, plain)| &plain[..]).collect();
         let recoded = |coding, bases: Vec<u64>, depth, payload: Vec<u8>, is_twin| {
             let head = Head {
                 coded_len: payload.len() as u32,
@@ -228,13 +229,16 @@ impl Collection<'_> {
         else {
             return Ok(recoded(coding, Vec::new(), 0, alone, false));
         };
-        let correction = encoder.correction(plain, &prefix)?;
+        let (corrected, correction) = match &splice {
+            Some(splice) => (Coding::Splice, encoder.splice(splice)?),
+            None => (Coding::Zstd, encoder.correction(plain, &prefix)?),
+        };
         if !policy.accepts(correction.len(), alone.len(), deepest.into()) {
             return Ok(recoded(coding, Vec::new(), 0, alone, false));
         }
         let depth =
             deepest.checked_add(1).ok_or_else(|| Error::corrupt("a chain of corrections is too long"))?;
         let ids = bases.iter().rev().map(|(candidate, _)| candidate.id).collect();
-        Ok(recoded(Coding::Zstd, ids, depth, correction, nearest.is_twin()))
+        Ok(recoded(corrected, ids, depth, correction, nearest.is_twin()))
     }
 }

@@ -29,6 +29,8 @@ pub enum Coding {
     Lz4 = 1,
     /// One zstd frame without its magic number; with bases, these are its prefix.
     Zstd = 2,
+    /// Copies out of the bases, and the bytes between them as a zstd frame: a [`Splice`](crate::Splice).
+    Splice = 3,
 }
 
 /// What is known of a chunk without its bytes.
@@ -88,12 +90,18 @@ impl Head {
             0 => Coding::Raw,
             1 => Coding::Lz4,
             2 => Coding::Zstd,
+            3 => Coding::Splice,
             other => {
                 return Err(Error::new(crate::ErrorKind::Unsupported, format!("unknown coding {other}")));
             }
         };
         let count = u64::from(tag >> 4);
-        if count > MAX_BASES || (count > 0 && coding != Coding::Zstd) {
+        let fits = match coding {
+            Coding::Raw | Coding::Lz4 => count == 0,
+            Coding::Zstd => count <= MAX_BASES,
+            Coding::Splice => (1..=MAX_BASES).contains(&count),
+        };
+        if !fits {
             return Err(reader.error("its bases do not fit its coding"));
         }
         let depth = reader.u8()?;

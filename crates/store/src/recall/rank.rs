@@ -24,6 +24,13 @@ const FARTHEST: u32 = 104;
 const TWIN: u32 = 26;
 
 impl Candidate {
+    /// What candidates are ranked by: nearest first; of equals the younger one, which was corrected more recently, so that
+    /// it is more like what comes.
+    #[must_use]
+    pub fn order(&self) -> (u32, Reverse<u64>) {
+        (self.distance, Reverse(self.id))
+    }
+
     /// The chunk it was ranked for need not be found itself, if this one is its base.
     #[must_use]
     pub fn is_twin(&self) -> bool {
@@ -31,8 +38,7 @@ impl Candidate {
     }
 }
 
-/// Those of `ids` that resemble a chunk with this vector, nearest first; of equals the younger one, which was corrected
-/// more recently, so that it is more like what comes.
+/// Those of `ids` that resemble a chunk with this vector, in order.
 pub(crate) fn rank(
     chunks: &ChunkReader,
     vector: &[u8; STORED_VECTOR_BYTES],
@@ -47,7 +53,7 @@ pub(crate) fn rank(
             candidates.push(Candidate { id, distance, head });
         }
     }
-    candidates.sort_by_key(|c| (c.distance, Reverse(c.id)));
+    candidates.sort_by_key(Candidate::order);
     candidates.dedup_by_key(|c| c.id);
     Ok(candidates)
 }

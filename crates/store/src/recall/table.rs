@@ -1,16 +1,19 @@
 //! The recall index in memory: a set-associative table of bounded size.
 //!
-//! A look-up touches one cache line however many chunks there are. All of the table is asked for at once, as zeros, which
-//! a system hands out page by page when they are written: a small store uses little of it, and nothing has to be moved
-//! when it grows. A full bucket keeps two kinds of entries: the youngest ones, and of the older ones those with the
-//! smallest keys. Keys are hashes, so what is kept of old chunks is a sample of features, the same
+//! A look-up touches one cache line however many chunks there are, and the table has its whole size from the beginning:
+//! nothing has to be moved when a store grows. A full bucket keeps two kinds of entries: the youngest ones, and of the
+//! older ones those with the smallest keys. Keys are hashes, so what is kept of old chunks is a sample of features, the same
 //! ones for all chunks, that gets sparser as the store grows (the sparse index of Lillibridge et al., FAST 2009, with
 //! a threshold for each bucket instead of one for all).
 
 use crate::feature_log::Entry;
 
-/// A cache line of entries: the key in the upper half, the chunk in the lower; 0 is none.
+/// A cache line of entries: the key in the upper half, the chunk in the lower.
 type Bucket = [u64; WAYS];
+
+/// No entry. Not zero: fresh zeros are all one page of the system's, which looking at maps and writing to replaces, and
+/// all other cores are interrupted for that. A table that is filled has its own pages at once.
+const NONE: u64 = u64::MAX;
 
 /// Entries of a bucket.
 const WAYS: usize = 8;
@@ -28,7 +31,7 @@ impl Table {
     /// An empty table of `bytes`, rounded down to a power of two.
     pub(crate) fn new(bytes: usize) -> Self {
         let most = (bytes / size_of::<Bucket>()).max(1);
-        Self { buckets: vec![[0; WAYS]; 1 << most.ilog2()] }
+        Self { buckets: vec![[NONE; WAYS]; 1 << most.ilog2()] }
     }
 
     /// Entries it can hold at most.
@@ -36,7 +39,7 @@ impl Table {
         self.buckets.len() * WAYS
     }
 
-    /// Enters a chunk. Ids from 2^32 on are not entered: a store of 256 TiB.
+    /// Enters a chunk. Ids from 2^32 - 1 on are not entered: a store of 256 TiB.
     pub(crate) fn insert(&mut self, entry: Entry) {
         if let Some(packed) = pack(entry) {
             let at = self.place(entry.key);
@@ -61,12 +64,12 @@ impl Table {
 }
 
 fn pack(entry: Entry) -> Option<u64> {
-    let chunk = u32::try_from(entry.chunk).ok().filter(|&chunk| chunk > 0)?;
+    let chunk = u32::try_from(entry.chunk).ok().filter(|chunk| (1..u32::MAX).contains(chunk))?;
     Some(u64::from(entry.key) << 32 | u64::from(chunk))
 }
 
 fn has(packed: u64, key: u32) -> bool {
-    packed != 0 && (packed >> 32) as u32 == key
+    packed != NONE && (packed >> 32) as u32 == key
 }
 
 fn chunk_of(packed: u64) -> u64 {
@@ -85,7 +88,7 @@ fn enter(bucket: &mut Bucket, new: u64) {
         }
         return;
     }
-    if let Some(free) = bucket.iter_mut().find(|packed| **packed == 0) {
+    if let Some(free) = bucket.iter_mut().find(|packed| **packed == NONE) {
         *free = new;
         return;
     }
@@ -147,8 +150,10 @@ mod tests {
         }
         assert_eq!(found(&table, 77), [9, 12, 700, 70_000]);
         assert_eq!(found(&table, 0), []);
-        table.insert(Entry { chunk: 1 << 32, key: 1 });
-        assert_eq!(found(&table, 1), []);
+        for chunk in [u64::from(u32::MAX), 1 << 32] {
+            table.insert(Entry { chunk, key: u32::MAX });
+        }
+        assert_eq!(found(&table, u32::MAX), []);
     }
 
     #[test]
@@ -171,7 +176,8 @@ mod tests {
     #[test]
     fn what_was_kept_makes_the_same_table_again() {
         let table = filled(1 << 14, 3000);
-        let mut kept: Vec<u64> = table.buckets.iter().flatten().copied().collect();
+        let mut kept: Vec<u64> =
+            table.buckets.iter().flatten().copied().filter(|&packed| packed != NONE).collect();
         kept.sort_unstable_by_key(|&packed| (chunk_of(packed), packed));
         let mut again = Table::new(1 << 14);
         for packed in &kept {

@@ -149,7 +149,7 @@ fn family(name: &str, cache: &Cache, buffers: usize) -> Options {
     match name {
         "payloads" => {
             table.set_block_size(16 << 10);
-            family.set_write_buffer_size(buffers / 3);
+            family.set_write_buffer_size(buffers * 3 / 8);
             family.set_compression_type(DBCompressionType::None);
             family.add_compact_on_deletion_collector_factory(4096, 2048, 0.5);
         }
