@@ -127,9 +127,9 @@ impl<'b> Index<'b> {
             // Of what is found there and what goes on where the last copy ended, the longer one.
             let straight = before.source_end() + (at - before.end());
             let found = noted.checked_sub(1).and_then(|place| self.around(plain, before.end(), at, place));
-            let found = found.map(|found| match self.around(plain, before.end(), at, straight) {
-                Some(other) if other.len >= found.len => other,
-                _ => found,
+            let found = found.map(|found| {
+                let other = (noted != straight + 1).then(|| self.around(plain, before.end(), at, straight));
+                other.flatten().filter(|other| other.len >= found.len).unwrap_or(found)
             });
             match found.filter(|copy| copy.len >= LEAST_COPY) {
                 Some(copy) => {
@@ -170,7 +170,7 @@ fn base_at<'b>(bases: &[&'b [u8]], place: usize) -> Option<(usize, &'b [u8])> {
 }
 
 fn common_prefix(a: &[u8], b: &[u8]) -> usize {
-    const STRIDE: usize = 32;
+    const STRIDE: usize = 64;
     let strides = a.chunks_exact(STRIDE).zip(b.chunks_exact(STRIDE));
     let equal = STRIDE * strides.take_while(|(a, b)| a == b).count();
     equal + a[equal..].iter().zip(&b[equal..]).take_while(|(a, b)| a == b).count()
@@ -197,7 +197,7 @@ fn gather_context(copies: &[Copy], len: usize, bases: &[&[u8]], into: &mut Vec<u
             let first = (from - start).saturating_sub(CONTEXT);
             let last = (to - start + CONTEXT).min(base.len());
             let room = MOST_CONTEXT.saturating_sub(into.len());
-            into.extend(base[first..last].iter().take(room));
+            into.extend_from_slice(&base[first..last.min(first + room)]);
         }
         before = *copy;
     }

@@ -23,6 +23,10 @@ pub(crate) struct Base {
 /// Sets of bases to try, best first; each in the order of choice. None at all: nothing is alike.
 pub(crate) type Choices = Vec<Vec<Base>>;
 
+/// What the bases chosen so far leave uncovered is worth a look at more candidates, and their decoding, from so many features
+/// on: about 2,600 bytes.
+const WORTH_A_LOOK: usize = 16;
+
 /// A second base must cover so many features of the chunk that the first ones do not: about 1,300 bytes. With less, what
 /// it adds to the closure of later chunks costs more than it saves here.
 const LEAST_GAIN: usize = 8;
@@ -64,8 +68,7 @@ impl Chooser {
                 Some(choosable) => {
                     let left = wanted.len() - shared(wanted, &choosable.cover);
                     pool.push(choosable);
-                    // What the next ones add would not be worth a base, and looking at them is decoding them.
-                    if by_cover && left < LEAST_GAIN && !effort.tries_all {
+                    if by_cover && left < WORTH_A_LOOK && !effort.tries_all {
                         break;
                     }
                 }
@@ -79,7 +82,7 @@ impl Chooser {
             return decoded(store, &pool, vec![nearest]);
         }
         let (mut chosen, left) = widest(&pool, wanted, limit, effort.bases);
-        if left >= LEAST_GAIN && !ranked.is_empty() {
+        if left >= WORTH_A_LOOK && !ranked.is_empty() {
             near.extend(ranked.iter().take(effort.neighbours).flat_map(|c| [c.id - 1, c.id + 1]));
             for id in near {
                 if id == 0 || id >= end || pool.iter().any(|choosable| choosable.id == id) {
