@@ -20,6 +20,8 @@ pub(crate) struct CommitMark {
 }
 
 const NAME: &str = "COMMIT";
+/// The next mark; it says nothing until it is renamed.
+const NEW: &str = "COMMIT.new";
 const PREFIX: &str = "engrams commit ";
 
 impl CommitMark {
@@ -100,7 +102,7 @@ impl CommitMark {
     /// Records that `number` was committed; durable when it returns.
     pub(crate) fn advance(&self, number: u64) -> Result<()> {
         let write = || {
-            let new = self.directory.join("COMMIT.new");
+            let new = self.directory.join(NEW);
             let mut file = File::create(&new)?;
             file.write_all(line(number).as_bytes())?;
             file.sync_all()?;
@@ -108,6 +110,13 @@ impl CommitMark {
             File::open(&self.directory)?.sync_all()
         };
         write().map_err(|e| self.io("writing", e))
+    }
+}
+
+/// Removes from `directory` what marks leave there.
+pub(crate) fn remove(directory: &Path) {
+    for name in [NAME, NEW] {
+        drop(fs::remove_file(directory.join(name)));
     }
 }
 

@@ -14,13 +14,13 @@ use super::{Beside, OnLost, OnProgress, RepairOptions, RepairReport, repair};
 use crate::backend::{RocksBackend, RocksOptions};
 use crate::encryption::{key_record_of, spare};
 use crate::mark::CommitMark;
+use crate::store::DATABASE;
 use crate::{Backend, EngramStore, Error, ErrorKind, Result};
 
 /// Where a repair works; what is left of an interrupted one means nothing.
 const WORK: &str = "repair.work";
 /// The whole new database, before it takes the damaged one's place.
 const READY: &str = "repair.ready";
-const DATABASE: &str = "database";
 /// Damaged databases are kept under this name and a number.
 const ASIDE: &str = "damaged-";
 
