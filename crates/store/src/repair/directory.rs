@@ -11,11 +11,11 @@ use std::sync::Arc;
 use rustix::fs::FlockOperation;
 
 use super::{Beside, OnLost, OnProgress, RepairOptions, RepairReport, repair};
-use crate::backend::{RocksBackend, RocksOptions};
+use crate::backend::{Hold, RocksBackend, RocksOptions, in_use};
 use crate::encryption::{key_record_of, spare};
 use crate::mark::CommitMark;
 use crate::store::DATABASE;
-use crate::{Backend, EngramStore, Error, ErrorKind, Result};
+use crate::{Backend, EngramStore, Error, Result};
 
 /// Where a repair works; what is left of an interrupted one means nothing.
 const WORK: &str = "repair.work";
@@ -29,7 +29,7 @@ impl EngramStore {
     /// whole; the damaged files are then kept aside in a directory beside it, `damaged-1` the first time.
     ///
     /// # Errors
-    /// `NotFound` when there is no store, `Unavailable` when a process has it open, `Unsupported` when a newer release
+    /// `NotFound` when there is no store, `Unavailable` when somebody writes to it, in this process or another one, `Unsupported` when a newer release
     /// wrote it, `Corrupt` when nothing can be saved, `Io`. The store is then as it was.
     pub fn repair(
         path: impl AsRef<Path>,
@@ -127,17 +127,15 @@ fn unused_aside(path: &Path) -> PathBuf {
 }
 
 /// Takes the lock of the database, so that nobody opens what is being replaced.
-fn lock(database: &Path) -> Result<File> {
+fn lock(database: &Path) -> Result<(File, Hold)> {
+    let hold = Hold::take(database)?;
     let name = database.join("LOCK");
     let failed = |error| Error::io(format_args!("locking {}", name.display()), error);
     let file =
         FileOptions::new().read(true).write(true).create(true).truncate(false).open(&name).map_err(failed)?;
     match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => Err(Error::new(
-            ErrorKind::Unavailable,
-            format!("the store at {} is in use by another process", database.display()),
-        )),
+        Ok(()) => Ok((file, hold)),
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => Err(in_use(database)),
         Err(error) => Err(failed(error.into())),
     }
 }
