@@ -400,6 +400,12 @@ impl Pieces {
 /// A directory that has files in it but no store is somebody else's.
 #[cfg(feature = "rocksdb")]
 fn refuse_foreign(path: &Path, database: &Path) -> Result<()> {
+    if crate::repair::was_interrupted(path) {
+        return Err(crate::Error::corrupt(format!(
+            "the repair of the store at {} was interrupted: repair it again",
+            path.display()
+        )));
+    }
     let occupied = path.is_file()
         || (path.is_dir()
             && !database.is_dir()

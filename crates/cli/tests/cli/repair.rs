@@ -92,6 +92,37 @@ fn a_missing_current_and_a_flipped_manifest_are_repaired_without_loss() {
     }
 }
 
+/// Found: whoever opened it was told that it is no store.
+#[test]
+fn a_repair_that_was_killed_before_the_new_database_had_its_place_is_finished_by_the_next() {
+    let bed = bed();
+    fs::rename(bed.path("store/database"), bed.path("store/repair.ready")).unwrap();
+    for verb in [&["log"][..], &["ingest", "t"], &["verify"]] {
+        let answer = bed.run(verb);
+        assert!(answer.line(1).contains("was interrupted"), "{answer:?}");
+        assert!(answer.line(1).contains("engrams repair"), "{answer:?}");
+    }
+    bed.ok(&["repair"]);
+    assert_all_back(&bed);
+}
+
+#[test]
+fn a_commit_mark_that_is_gone_is_named_and_made_again_by_who_writes_or_repairs() {
+    let bed = bed();
+    let mark = bed.path("store/COMMIT");
+    for mended_by in [&["repair"][..], &["ingest", "t"]] {
+        fs::remove_file(&mark).unwrap();
+        bed.ok(&["log"]);
+        let verified = bed.run(&["verify"]);
+        assert!(verified.status == 1 && verified.stderr.contains("COMMIT is missing"), "{verified:?}");
+        bed.write("t/small", "version 3");
+        assert_eq!(bed.run(mended_by).status, 0);
+        assert!(mark.is_file());
+        assert_all_back(&bed);
+        assert!(!bed.path("store/damaged-1").exists(), "the database is sound");
+    }
+}
+
 #[test]
 fn damage_to_a_small_file_beside_the_records_is_named_hinders_nothing_and_is_repaired() {
     let bed = Bed::new();
