@@ -333,6 +333,12 @@ impl Draft {
             chunks_end: store.ids().next,
         };
         store.backend.flush()?;
+        if let Some(mark) = &store.mark {
+            if let Some(head) = head.as_ref().filter(|_| mark.bytes() == 0) {
+                mark.advance(head.number)?;
+            }
+            mark.prepare(number)?;
+        }
         let mut batch = Batch::new();
         batch.expect(Space::Meta, HEAD_KEY, head.as_ref().map(|head| head_record(head.number)));
         batch.expect(Space::Version, id_key(number), None);
@@ -341,7 +347,7 @@ impl Draft {
         store.backend.write(batch, Durability::Durable)?;
         *head = Some(version.clone());
         if let Some(mark) = &store.mark {
-            mark.advance(number).map_err(|error| committed(number, error))?;
+            mark.publish().map_err(|error| committed(number, error))?;
         }
         Ok(version)
     }
@@ -362,19 +368,110 @@ fn committed(number: u64, error: Error) -> Error {
 mod tests {
     use std::sync::Arc;
 
-    use crate::backend::MemoryBackend;
+    use crate::backend::{Fault, FaultyBackend, MemoryBackend};
     use crate::mark::CommitMark;
-    use crate::{EngramStore, OpenOptions};
+    use crate::{Backend, EngramStore, OpenOptions, VerifyOptions};
+
+    /// A store whose mark is in the directory `place`.
+    fn store(place: &std::path::Path) -> EngramStore {
+        let mark = CommitMark::read(place).unwrap();
+        let backend = Arc::new(MemoryBackend::new());
+        EngramStore::assemble(backend, &OpenOptions::default(), Some(mark)).unwrap()
+    }
+
+    fn newest(store: &EngramStore) -> Option<u64> {
+        store.head().unwrap().map(|head| head.number)
+    }
 
     /// Found: a command failed after its commit, and did not say that there was one.
     #[test]
     fn a_mark_that_can_not_be_written_fails_with_the_version_that_was_committed() {
         let place = tempfile::tempdir().unwrap();
-        let mark = CommitMark::read(&place.path().join("gone")).unwrap();
-        let backend = Arc::new(MemoryBackend::new());
-        let store = EngramStore::assemble(backend, &OpenOptions::default(), Some(mark)).unwrap();
+        let store = store(place.path());
+        // What was prepared can't be renamed to a directory.
+        std::fs::create_dir(place.path().join("COMMIT")).unwrap();
         let error = store.draft().unwrap().commit("").unwrap_err();
         assert!(error.to_string().starts_with("version 1 was committed"), "{error}");
-        assert_eq!(store.head().unwrap().unwrap().number, 1);
+        assert_eq!(newest(&store), Some(1));
+    }
+
+    /// Found: a full disk failed a command after its commit, where only the mark had no room.
+    #[test]
+    fn a_mark_that_has_no_room_fails_before_the_commit_which_can_be_done_again() {
+        let around = tempfile::tempdir().unwrap();
+        let place = around.path().join("place");
+        let store = store(&place);
+        let error = store.draft().unwrap().commit("").unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::Io);
+        assert_eq!(newest(&store), None, "{error}");
+        std::fs::create_dir(&place).unwrap();
+        store.draft().unwrap().commit("").unwrap();
+        assert_eq!(newest(&store), Some(1));
+        assert_eq!(CommitMark::read(&place).unwrap().marked().unwrap(), Some(1));
+    }
+
+    #[test]
+    fn a_mark_is_never_ahead_of_the_database_whichever_write_of_a_commit_fails() {
+        for failing in 0..20 {
+            let place = tempfile::tempdir().unwrap();
+            let fault = Fault { write: Some(failing), flush: None, fatal: true };
+            let backend = Arc::new(FaultyBackend::new(MemoryBackend::new(), fault));
+            let mark = || CommitMark::read(place.path()).unwrap();
+            let open = |backend: Arc<dyn Backend>| {
+                EngramStore::assemble(backend, &OpenOptions::default(), Some(mark()))
+            };
+            let Ok(store) = open(Arc::clone(&backend) as Arc<dyn Backend>) else { continue };
+            let committed = (0..3).take_while(|_| store.draft().unwrap().commit("").is_ok()).count() as u64;
+            assert_eq!(mark().marked().unwrap().unwrap_or(0), committed, "{failing}");
+            drop(store);
+            // As the next process finds it.
+            let found = MemoryBackend::copy_of(backend.inner()).unwrap();
+            let store = open(Arc::new(found)).unwrap();
+            assert_eq!(newest(&store).unwrap_or(0), committed);
+            if committed == 3 {
+                return;
+            }
+        }
+        panic!("some write always failed");
+    }
+
+    #[test]
+    fn a_missing_mark_is_named_unless_a_crash_may_have_left_none_and_is_made_by_the_next_commit() {
+        let place = tempfile::tempdir().unwrap();
+        let store = store(place.path());
+        let commit = || store.draft().unwrap().commit("").unwrap();
+        let missing = || CommitMark::read(place.path()).unwrap().missing(store.head().unwrap().as_ref());
+        assert_eq!(missing(), None);
+        commit();
+        let mark = place.path().join("COMMIT");
+        std::fs::remove_file(&mark).unwrap();
+        assert_eq!(missing(), None);
+        commit();
+        std::fs::remove_file(&mark).unwrap();
+        assert!(missing().unwrap().contains("COMMIT is missing"));
+        let found = store.verify(VerifyOptions::default(), &mut |_| {}).unwrap();
+        assert_eq!(found.errors, [missing().unwrap()]);
+        commit();
+        assert_eq!(missing(), None);
+        assert!(store.verify(VerifyOptions::default(), &mut |_| {}).unwrap().is_ok());
+    }
+
+    #[test]
+    fn two_crashes_before_the_first_mark_do_not_look_like_a_mark_that_was_lost() {
+        let writes = |fault| {
+            let place = tempfile::tempdir().unwrap();
+            let backend = Arc::new(FaultyBackend::new(MemoryBackend::new(), fault));
+            let mark = CommitMark::read(place.path()).unwrap();
+            let shared = Arc::clone(&backend) as Arc<dyn Backend>;
+            let store = EngramStore::assemble(shared, &OpenOptions::default(), Some(mark)).unwrap();
+            store.draft().unwrap().commit("").unwrap();
+            std::fs::remove_file(place.path().join("COMMIT")).unwrap();
+            let second = store.draft().unwrap().commit("");
+            (backend.writes(), second.is_ok(), CommitMark::read(place.path()).unwrap().marked().unwrap())
+        };
+        let (all, committed, _) = writes(Fault::default());
+        assert!(committed);
+        let fault = Fault { write: Some(all - 1), ..Fault::default() };
+        assert_eq!(writes(fault), (all, false, Some(1)), "the first has its mark before there is a second");
     }
 }

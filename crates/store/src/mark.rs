@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Result};
+use crate::{Error, Result, Version};
 
 /// The mark of the store in one directory.
 pub(crate) struct CommitMark {
@@ -20,6 +20,8 @@ pub(crate) struct CommitMark {
 }
 
 const NAME: &str = "COMMIT";
+/// The next mark; it says nothing until it is renamed.
+const NEW: &str = "COMMIT.new";
 const PREFIX: &str = "engrams commit ";
 
 impl CommitMark {
@@ -78,11 +80,24 @@ impl CommitMark {
         if newest < marked {
             return Err(Error::corrupt(format!(
                 "the database has lost commits: it ends at version {newest}, version {marked} was committed; \
-                 restore {} from a copy",
+                 restore {} from a copy, or repair it to go on without them",
                 self.directory.display()
             )));
         }
         Ok(())
+    }
+
+    /// Says that the mark is missing where there was one. A crash leaves none before the first mark; whoever commits
+    /// after a version without mark marks that one first.
+    pub(crate) fn missing(&self, newest: Option<&Version>) -> Option<String> {
+        let was_marked = newest.is_some_and(|newest| newest.parent.is_some());
+        (was_marked && self.text.is_none()).then(|| {
+            let file = self.file();
+            format!(
+                "{} is missing: the loss of commits would go unnoticed until the next commit makes it anew",
+                file.display()
+            )
+        })
     }
 
     /// Makes the mark say what is there after a repair; durable when it returns.
@@ -91,7 +106,7 @@ impl CommitMark {
         if number > 0 {
             return self.advance(number);
         }
-        match fs::remove_file(self.file()) {
+        match fs::remove_file(self.file()).and_then(|()| self.sync()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.io("removing", error)),
             _ => Ok(()),
         }
@@ -99,15 +114,36 @@ impl CommitMark {
 
     /// Records that `number` was committed; durable when it returns.
     pub(crate) fn advance(&self, number: u64) -> Result<()> {
+        self.prepare(number)?;
+        self.publish()
+    }
+
+    /// Writes the mark of the commit of `number`, which is about to happen, beside the one that counts. What a full disk
+    /// refuses, it refuses here, before there is a commit.
+    pub(crate) fn prepare(&self, number: u64) -> Result<()> {
         let write = || {
-            let new = self.directory.join("COMMIT.new");
-            let mut file = File::create(&new)?;
+            let mut file = File::create(self.directory.join(NEW))?;
             file.write_all(line(number).as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&new, self.file())?;
-            File::open(&self.directory)?.sync_all()
+            file.sync_all()
         };
-        write().map_err(|e| self.io("writing", e))
+        write().map_err(|e| self.io("preparing", e))
+    }
+
+    /// What was prepared last is the mark from now on; durable when it returns.
+    pub(crate) fn publish(&self) -> Result<()> {
+        let renamed = fs::rename(self.directory.join(NEW), self.file());
+        renamed.and_then(|()| self.sync()).map_err(|e| self.io("writing", e))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        File::open(&self.directory)?.sync_all()
+    }
+}
+
+/// Removes from `directory` what marks leave there.
+pub(crate) fn remove(directory: &Path) {
+    for name in [NAME, NEW] {
+        drop(fs::remove_file(directory.join(name)));
     }
 }
 

@@ -24,6 +24,9 @@ use crate::tree::{FileNode, Piece};
 use crate::versions::{HEAD_KEY, head_number, load_forgotten, read_version};
 use crate::{Backend, Batch, Durability, Result, STORED_VECTOR_BYTES, Space};
 
+/// Where, in the directory of a store, its database is.
+pub(crate) const DATABASE: &str = "database";
+
 /// Many versions of many files. A handle: clones share the store.
 #[derive(Clone)]
 pub struct EngramStore(pub(crate) Arc<Inner>);
@@ -117,7 +120,7 @@ impl EngramStore {
     pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions, create: bool) -> Result<Self> {
         use crate::backend::{RocksBackend, RocksOptions};
         let path = path.as_ref();
-        let database = path.join("database");
+        let database = path.join(DATABASE);
         refuse_foreign(path, &database)?;
         let mark = CommitMark::read(path)?;
         let rocks = RocksOptions { memory_bytes: options.database_bytes, read_only: options.read_only };
@@ -406,6 +409,12 @@ impl Pieces {
 /// A directory that has files in it but no store is somebody else's.
 #[cfg(feature = "rocksdb")]
 fn refuse_foreign(path: &Path, database: &Path) -> Result<()> {
+    if crate::repair::was_interrupted(path) {
+        return Err(crate::Error::corrupt(format!(
+            "the repair of the store at {} was interrupted: repair it again",
+            path.display()
+        )));
+    }
     let occupied = path.is_file()
         || (path.is_dir()
             && !database.is_dir()

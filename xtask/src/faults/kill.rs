@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::Campaign;
 use super::model::{Compared, Model};
 use super::random::Random;
 use super::session::{Scale, Session, Step};
 use super::subject::{Subject, kill, wait_for};
+use super::{Campaign, interrupted};
 use crate::process::Outcome;
 
 /// One store goes through so many kills, with `--quick` the second number: damage that adds up is seen, and the comparison stays fast.
 const KILLS_PER_STORE: (usize, usize) = (15, 4);
+
+/// So many repairs of damaged copies of each store are killed, too.
+const REPAIRS_PER_STORE: (usize, usize) = (5, 2);
 
 const SCALE: Scale = Scale { files: 24, largest: 200_000 };
 
@@ -120,6 +123,11 @@ fn one_store(
         campaign.count(found, 1);
         if matches!(step, Step::Ingest) && model.newest() == 0 {
             campaign.count("killed before the first version", 1);
+        }
+    }
+    for _ in 0..campaign.trials(REPAIRS_PER_STORE.0, REPAIRS_PER_STORE.1) {
+        if model.newest() == 0 || !interrupted::repair(campaign, subject, place, &model, &mut random)? {
+            break;
         }
     }
     campaign.count("versions compared", compared.versions);

@@ -38,7 +38,7 @@ struct Verdict {
 
 /// What repairs made of the faults.
 #[derive(Debug, Default)]
-struct Repaired {
+pub(super) struct Repaired {
     /// Everything was whole again, without help.
     whole: u64,
     /// Files and versions that were lost, all of them named.
@@ -227,14 +227,14 @@ fn files(store: &Path) -> Outcome<Vec<(PathBuf, u64)>> {
 }
 
 /// What was done to which file.
-struct Damage {
+pub(super) struct Damage {
     /// The kind of the fault and of the file.
     kind: String,
-    shown: String,
+    pub(super) shown: String,
 }
 
 /// Damages one file: half of the time any file, half of the time any byte of all of them.
-fn damage(store: &Path, random: &mut Random) -> Outcome<Damage> {
+pub(super) fn damage(store: &Path, random: &mut Random) -> Outcome<Damage> {
     let files = files(store)?;
     let total: u64 = files.iter().map(|(_, bytes)| bytes).sum();
     let mut at = random.below(total as usize) as u64;
@@ -323,7 +323,7 @@ impl Repaired {
 }
 
 /// What a repair said.
-struct Said {
+pub(super) struct Said {
     whole: bool,
     lost_versions: Vec<u64>,
     /// Path and versions.
@@ -376,7 +376,8 @@ fn repair(
     Ok(repaired)
 }
 
-fn said(subject: &Subject, store: &Path, from: &[&str]) -> Result<Said, Trouble> {
+/// Repairs the store with the files in the directories `from`.
+pub(super) fn said(subject: &Subject, store: &Path, from: &[&str]) -> Result<Said, Trouble> {
     let arguments = [&["repair", "--json"], from].concat();
     let ran = clear_unless_named(subject.run(store, &arguments)?, "repair")?;
     let report: Value = serde_json::from_str(&ran.output)
@@ -404,7 +405,12 @@ fn clear_unless_named(ran: Ran, what: &str) -> Result<Ran, Trouble> {
 }
 
 /// The store opens and holds all but what was named as lost.
-fn opened(subject: &Subject, store: &Path, model: &Model, said: &Said) -> Result<Repaired, Trouble> {
+pub(super) fn opened(
+    subject: &Subject,
+    store: &Path,
+    model: &Model,
+    said: &Said,
+) -> Result<Repaired, Trouble> {
     let broken = |why: String| Err(Trouble::Broken(format!("after a repair: {why}")));
     let log = clear(subject.run(store, &["log", "--json"])?, "log after a repair")?;
     let shown = model::versions(&log).map_err(|why| Trouble::Broken(format!("log after a repair: {why}")))?;

@@ -6,6 +6,7 @@
 mod call;
 mod disk;
 mod full;
+mod interrupted;
 mod kill;
 mod media;
 mod model;

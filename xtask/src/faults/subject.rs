@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::process::Outcome;
 
 /// Longer than any command here takes on a busy machine: what takes longer hangs.
-const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
 /// The binary, where what it prints is caught, and the key of the store it works on.
 #[derive(Debug, Clone)]

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use engrams::{EngramStore, ErrorKind, RepairOptions};
+
 use crate::bed::{Bed, noise};
 
 /// Three versions of a few files, the first of them large.
@@ -87,6 +89,37 @@ fn a_missing_current_and_a_flipped_manifest_are_repaired_without_loss() {
         let answer = bed.run(&["repair"]);
         assert_eq!(answer.status, 0, "{fault}: {answer:?}");
         assert_all_back(&bed);
+    }
+}
+
+/// Found: whoever opened it was told that it is no store.
+#[test]
+fn a_repair_that_was_killed_before_the_new_database_had_its_place_is_finished_by_the_next() {
+    let bed = bed();
+    fs::rename(bed.path("store/database"), bed.path("store/repair.ready")).unwrap();
+    for verb in [&["log"][..], &["ingest", "t"], &["verify"]] {
+        let answer = bed.run(verb);
+        assert!(answer.line(1).contains("was interrupted"), "{answer:?}");
+        assert!(answer.line(1).contains("engrams repair"), "{answer:?}");
+    }
+    bed.ok(&["repair"]);
+    assert_all_back(&bed);
+}
+
+#[test]
+fn a_commit_mark_that_is_gone_is_named_and_made_again_by_who_writes_or_repairs() {
+    let bed = bed();
+    let mark = bed.path("store/COMMIT");
+    for mended_by in [&["repair"][..], &["ingest", "t"]] {
+        fs::remove_file(&mark).unwrap();
+        bed.ok(&["log"]);
+        let verified = bed.run(&["verify"]);
+        assert!(verified.status == 1 && verified.stderr.contains("COMMIT is missing"), "{verified:?}");
+        bed.write("t/small", "version 3");
+        assert_eq!(bed.run(mended_by).status, 0);
+        assert!(mark.is_file());
+        assert_all_back(&bed);
+        assert!(!bed.path("store/damaged-1").exists(), "the database is sound");
     }
 }
 
@@ -188,7 +221,35 @@ fn a_store_that_is_in_use_or_not_there_is_not_repaired() {
     let absent = bed.run(&["-s", "absent", "repair"]);
     assert!(absent.line(1).contains("no store"), "{absent:?}");
     assert!(!bed.path("absent").exists());
-    let store = engrams::EngramStore::open(bed.path("store")).unwrap();
+    let store = EngramStore::open(bed.path("store")).unwrap();
     assert!(bed.run(&["repair"]).line(1).contains("in use"));
     drop(store);
+}
+
+/// Found: the lock is the whole process's. A repair took it beside the store that the process had open, and let it go with
+/// its own, so that others could open what was being replaced.
+#[test]
+fn a_store_that_this_very_process_writes_to_is_not_repaired_and_one_under_repair_not_opened() {
+    let bed = bed();
+    let path = bed.path("store");
+    let options = RepairOptions::default();
+    let store = EngramStore::open(&path).unwrap();
+    for path in [path.clone(), bed.path("t/../store")] {
+        let error = EngramStore::repair(path, &options, &mut |_| Ok(()), &mut |_| {}).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+    }
+    assert!(bed.run(&["tag", "other", "1"]).line(1).contains("in use"), "the store is still locked");
+    store.tag("mine", 1).unwrap();
+    drop(store);
+    // So that the repair asks, in the middle of it, for what is lost.
+    let table = largest_table(&bed);
+    flip(&table, fs::metadata(&table).unwrap().len() as usize / 3);
+    let mut opened = None;
+    let on_lost = &mut |_: &EngramStore| {
+        opened = EngramStore::open(&path).err().map(|error| error.kind());
+        Ok(())
+    };
+    EngramStore::repair(&path, &options, on_lost, &mut |_| {}).unwrap();
+    assert_eq!(opened, Some(ErrorKind::Unavailable));
+    assert_eq!(EngramStore::open(&path).unwrap().tags().unwrap().len(), 1);
 }

@@ -30,6 +30,8 @@ pub use memory::MemoryBackend;
 pub(crate) use memory::unmet;
 pub(crate) use read_only::{ReadOnly, read_only};
 #[cfg(feature = "rocksdb")]
+pub(crate) use rocksdb::{Hold, in_use};
+#[cfg(feature = "rocksdb")]
 pub use rocksdb::{RocksBackend, RocksOptions};
 
 use std::path::Path;

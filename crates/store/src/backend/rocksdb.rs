@@ -10,6 +10,7 @@ mod compact;
 mod copy;
 mod failure;
 mod guard;
+mod hold;
 mod log;
 mod options;
 mod salvage;
@@ -25,6 +26,8 @@ use std::time::Duration;
 use ::rocksdb::properties::{self, PropName};
 use ::rocksdb::{ColumnFamily, DB, FlushOptions, WriteBatch, WriteOptions};
 
+pub(crate) use failure::in_use;
+pub(crate) use hold::Hold;
 pub use options::RocksOptions;
 
 use self::options::{FAMILIES, tuned};
@@ -55,6 +58,8 @@ pub struct RocksBackend {
     buffers: u64,
     /// Held shared by plain writes, alone by batches with preconditions and by close.
     gate: RwLock<()>,
+    /// Of who writes. Let go when the database is: fields are dropped after it.
+    _hold: Option<Hold>,
 }
 
 /// So many attempts, each with a file gone under it: then it is not a writer's doing.
@@ -114,6 +119,7 @@ impl RocksBackend {
     fn start(path: &Path, options: &RocksOptions, create: bool) -> Result<Self> {
         guard::check(path)?;
         log::check_logs(path)?;
+        let hold = if options.read_only { None } else { Some(Hold::take(path)?) };
         let (database, families) = tuned(options, create);
         let opened = if options.read_only {
             DB::open_cf_descriptors_read_only(&database, path, families, false)
@@ -129,6 +135,7 @@ impl RocksBackend {
             flushes: AtomicU64::new(0),
             buffers: options.buffers() as u64,
             gate: RwLock::new(()),
+            _hold: hold,
         })
     }
 

@@ -9,6 +9,7 @@ use super::KeyRecord;
 use crate::{Error, Result};
 
 const NAME: &str = "LOCKED-KEY";
+const NEW: &str = "LOCKED-KEY.new";
 /// Longer than any key record.
 const MOST_BYTES: u64 = 4096;
 
@@ -19,7 +20,7 @@ pub(crate) fn keep(directory: &Path, record: &[u8]) -> Result<()> {
         return Ok(());
     }
     let write = || {
-        let new = directory.join("LOCKED-KEY.new");
+        let new = directory.join(NEW);
         let mut file = File::create(&new)?;
         file.write_all(record)?;
         file.sync_all()?;
@@ -50,4 +51,11 @@ pub(crate) fn damage(directory: &Path) -> Result<Option<String>> {
 /// Bytes of the copy in `directory`.
 pub(crate) fn bytes(directory: &Path) -> u64 {
     fs::metadata(directory.join(NAME)).map_or(0, |data| data.len())
+}
+
+/// Removes from `directory` the copy and what is left of making it.
+pub(crate) fn remove(directory: &Path) {
+    for name in [NAME, NEW] {
+        drop(fs::remove_file(directory.join(name)));
+    }
 }

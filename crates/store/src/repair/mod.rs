@@ -18,6 +18,9 @@ mod indexes;
 mod meta;
 mod trees;
 
+#[cfg(feature = "rocksdb")]
+pub(crate) use directory::was_interrupted;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -26,7 +29,7 @@ use crate::encryption::{denied, restore, unlock};
 use crate::id_set::IdSet;
 use crate::index_keys::IndexKeys;
 use crate::store::Inner;
-use crate::{Backend, DependentFile, EngramStore, ErrorKind, OpenOptions, Result};
+use crate::{Backend, DependentFile, EngramStore, ErrorKind, OpenOptions, Result, Version};
 
 /// How to repair.
 #[derive(Clone, Default)]
@@ -139,7 +142,7 @@ struct Beside {
     key_record: Option<Vec<u8>>,
 }
 
-/// Repairs the records. Also returns the newest version's number.
+/// Repairs the records. Also returns the newest version.
 fn repair(
     backend: &Arc<dyn Backend>,
     beside: &Beside,
@@ -147,7 +150,7 @@ fn repair(
     options: &RepairOptions,
     on_lost: &mut OnLost<'_>,
     on_progress: &mut OnProgress<'_>,
-) -> Result<(u64, RepairReport)> {
+) -> Result<(Option<Version>, RepairReport)> {
     match &options.open.key {
         Some(key) => {
             let mut records = Vec::from_iter(beside.key_record.clone());
@@ -172,7 +175,7 @@ fn repair(
     };
     let report = meta::set_right(&records, &keys, beside.marked, options, report)?;
     let handle = EngramStore::assemble(Arc::clone(backend), &options.open, None)?;
-    let newest = handle.head()?.map_or(0, |head| head.number);
+    let newest = handle.head()?;
     let mut report = pass(&handle, report, options, on_progress)?;
     let lost = report.lost_chunks;
     if lost > 0 {
@@ -269,7 +272,7 @@ impl Repair<'_, '_> {
     }
 
     /// The versions, oldest first.
-    fn versions(&self) -> Result<Vec<crate::Version>> {
+    fn versions(&self) -> Result<Vec<Version>> {
         let mut versions = self.handle.versions()?;
         versions.reverse();
         Ok(versions)

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::backend::Snapshot;
 use crate::encryption::spare;
 use crate::id_set::IdSet;
+use crate::mark::CommitMark;
 use crate::store::Inner;
 use crate::{EngramStore, ErrorKind, Result};
 
@@ -128,14 +129,17 @@ impl Verification<'_> {
         }
     }
 
-    /// What lies beside the records. A damaged commit mark keeps a store from being opened.
+    /// What lies beside the records.
     fn beside(&mut self) -> Result<()> {
         let store = self.store;
-        let spare = match &store.mark {
-            Some(mark) => spare::damage(mark.directory())?,
-            None => None,
-        };
-        store.backend.damage()?.into_iter().chain(spare).for_each(|line| self.found(line));
+        store.backend.damage()?.into_iter().for_each(|line| self.found(line));
+        let Some(mark) = &store.mark else { return Ok(()) };
+        let head = store.head().clone();
+        // As it is now, and not before that head.
+        let mark = CommitMark::read(mark.directory())?;
+        self.unless_damaged(mark.marked())?;
+        mark.missing(head.as_ref()).into_iter().for_each(|line| self.found(line));
+        spare::damage(mark.directory())?.into_iter().for_each(|line| self.found(line));
         Ok(())
     }
 

@@ -18,15 +18,15 @@ pub(super) fn copy_to(backend: &RocksBackend, directory: &Path) -> Result<()> {
     if let Some(above) = directory.parent() {
         make_directory(above).map_err(failed)?;
     }
-    let copied =
-        if backend.read_only { copy_all(backend, directory) } else { check_point(backend, directory) };
-    if let Err(error) = copied {
+    let copy = || {
+        if backend.read_only { copy_all(backend, directory) } else { check_point(backend, directory) }?;
+        close::remove_leftovers(directory)?;
+        sync(directory).map_err(failed)
+    };
+    copy().inspect_err(|_| {
         // Whole or not at all.
-        let _ = fs::remove_dir_all(directory);
-        return Err(error);
-    }
-    close::remove_leftovers(directory)?;
-    sync(directory).map_err(failed)
+        drop(fs::remove_dir_all(directory));
+    })
 }
 
 fn check_point(backend: &RocksBackend, directory: &Path) -> Result<()> {

@@ -13,9 +13,7 @@ pub(super) fn failure(doing: &str, path: &Path, error: ::rocksdb::Error) -> Erro
     let at = path.display();
     let held = text.contains("LOCK") && (text.contains("lock hold by") || text.contains("While lock file"));
     let error = match kind {
-        RocksKind::IOError if held => {
-            Error::new(ErrorKind::Unavailable, format!("the store at {at} is in use by another process"))
-        }
+        RocksKind::IOError if held => in_use(path),
         // A table that the manifest names and the directory lacks.
         RocksKind::IOError if text.contains(".sst") && text.contains("No such file") => {
             Error::corrupt(format!("can't {doing} the store at {at}: one of its files is gone"))
@@ -44,4 +42,10 @@ pub(super) fn failure(doing: &str, path: &Path, error: ::rocksdb::Error) -> Erro
         }
     };
     error.with_source(text)
+}
+
+/// Somebody writes to the store at `path`.
+pub(crate) fn in_use(path: &Path) -> Error {
+    let message = format!("the store at {} is in use by another process", path.display());
+    Error::new(ErrorKind::Unavailable, message)
 }
