@@ -10,7 +10,7 @@ use crate::backend::Snapshot;
 use crate::encryption::spare;
 use crate::id_set::IdSet;
 use crate::store::Inner;
-use crate::{EngramStore, ErrorKind, Result};
+use crate::{EngramStore, ErrorKind, Result, Space, lost};
 
 /// How thoroughly to verify.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -83,6 +83,7 @@ impl EngramStore {
         check.chunks()?;
         check.versions(self, newest)?;
         check.tags(self)?;
+        check.rest()?;
         Ok(check.report)
     }
 }
@@ -136,6 +137,15 @@ impl Verification<'_> {
             None => None,
         };
         store.backend.damage()?.into_iter().chain(spare).for_each(|line| self.found(line));
+        Ok(())
+    }
+
+    /// What nothing above meets, and the next ingest or collection does.
+    fn rest(&mut self) -> Result<()> {
+        self.unless_damaged(lost::read(&*self.store.backend))?;
+        for space in [Space::Meta, Space::Version, Space::Page, Space::Seen] {
+            self.count(space, &|_| 0)?;
+        }
         Ok(())
     }
 
