@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use engrams::store::backend::{Backend, Batch, Durability, KeyRange, KeyValue, MemoryBackend, Snapshot};
 use engrams::store::{Error, ErrorKind, Space};
-use engrams::{CollectOptions, EngramStore, Forget, IngestOptions, Result, Transaction, VerifyOptions};
+use engrams::{
+    CollectOptions, EngramStore, Forget, IngestOptions, Result, Retention, Transaction, VerifyOptions,
+};
 
 use crate::common::{Records, backend_of, fixed, open, records, small_store, text, try_read};
 
@@ -192,6 +194,126 @@ fn pages_that_nothing_needs_are_named_by_verify_and_hinder_no_collection() {
         }
     }
     assert!(freed >= 3 && refused >= 3, "{freed} {refused}");
+}
+
+/// Six versions of one file, of which the second was forgotten; three tags.
+fn six() -> Records {
+    let (store, backend) = small_store(1024);
+    for version in 1..=6 {
+        commit(&store, &[("f".to_owned(), text(3000, version))]);
+    }
+    for (name, version) in [("a", 1), ("b", 4), ("c", 6)] {
+        store.tag(name, version).unwrap();
+    }
+    store.forget(&Forget { versions: vec![2], ..Forget::default() }).unwrap();
+    drop(store);
+    records(&backend, &Space::ALL)
+}
+
+fn nothing_is_forgotten(store: &EngramStore, inner: &MemoryBackend) {
+    let before = records(inner, &Space::ALL);
+    let last = |count| Retention { last: Some(count), ..Retention::default() };
+    for what in [
+        Forget { keep: last(1), ..Forget::default() },
+        Forget { keep: last(3), versions: vec![5] },
+        Forget { versions: vec![5], ..Forget::default() },
+    ] {
+        for refused in [store.forget_plan(&what), store.forget(&what)] {
+            let error = refused.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt);
+            assert!(error.to_string().starts_with("what is kept can't be told: "), "{error}");
+        }
+    }
+    assert_eq!(records(inner, &Space::ALL), before);
+}
+
+/// Found: one damaged record made all versions unlisted.
+#[test]
+fn versions_beside_damaged_records_are_listed_and_read_and_the_damaged_are_named() {
+    let all = six();
+    let versions = keys_of(&all, Space::Version);
+    let number = |(_, key): &(Space, Vec<u8>)| u64::from_be_bytes(key.as_slice().try_into().unwrap());
+    // The newest can't be damaged: such a store does not open.
+    for (first, last) in (0..4).flat_map(|first| (first..4).map(move |last| (first, last))) {
+        let block = &versions[first..=last];
+        let lost: Vec<u64> = block.iter().rev().map(|key| number(key)).collect();
+        let mut flipped = all.clone();
+        block.iter().for_each(|key| flipped.get_mut(*key).unwrap()[3] ^= 1);
+        let mut absent = all.clone();
+        block.iter().for_each(|key| drop(absent.remove(*key)));
+        let opened = |records: &Records| {
+            let inner = backend_of(records);
+            (open(Arc::<MemoryBackend>::clone(&inner), 1024), inner)
+        };
+        for (store, inner) in [damaged(&all, block), opened(&flipped), opened(&absent)] {
+            let store = store.unwrap();
+            let list = store.readable_versions().unwrap();
+            let listed: Vec<u64> = list.versions.iter().map(|version| version.number).collect();
+            let named: Vec<u64> = list.damaged.iter().map(|version| version.number).collect();
+            let others: Vec<u64> = [6, 5, 4, 3, 1].into_iter().filter(|n| !lost.contains(n)).collect();
+            assert_eq!((listed, named), (others.clone(), lost.clone()));
+            let errors = found(&store);
+            for damaged in &list.damaged {
+                let name = format!("version {}", damaged.number);
+                assert!(damaged.error.to_string().starts_with(&name), "{:?}", damaged.error);
+                assert!(errors.iter().any(|line| line.starts_with(&name)), "{name}: {errors:?}");
+            }
+            assert_eq!(store.versions().unwrap_err().kind(), ErrorKind::Corrupt);
+            for version in others {
+                assert!(try_read(&store, b"f", Some(version)).unwrap() == text(3000, version));
+            }
+            nothing_is_forgotten(&store, &inner);
+            assert_eq!(collect(&store).unwrap_err().kind(), ErrorKind::Corrupt);
+        }
+    }
+}
+
+#[test]
+fn without_the_record_of_forgotten_versions_those_that_are_there_are_listed_all_the_same() {
+    let mut all = six();
+    all.get_mut(&(Space::Meta, b"forgotten".to_vec())).unwrap()[0] ^= 1;
+    let third = keys_of(&all, Space::Version)[1].clone();
+    let (store, inner) = damaged(&all, &[&third]);
+    let store = store.unwrap();
+    let list = store.readable_versions().unwrap();
+    assert!(list.versions.iter().map(|version| version.number).eq([6, 5, 4, 1]));
+    assert!(list.damaged.iter().map(|version| version.number).eq([3]));
+    assert_eq!(
+        store.forget(&Forget { versions: vec![1], ..Forget::default() }).unwrap_err().kind(),
+        ErrorKind::Corrupt
+    );
+    assert_eq!(records(&inner, &Space::ALL), all);
+}
+
+/// Found: one damaged tag made all tags unreadable, and `verify` named the first alone.
+#[test]
+fn tags_beside_damaged_ones_are_listed_and_each_damaged_one_is_named() {
+    let all = six();
+    let tags: Vec<_> = all.keys().filter(|(_, key)| key.starts_with(b"tag/")).collect();
+    let mut flipped = all.clone();
+    tags[..2].iter().for_each(|key| flipped.get_mut(*key).unwrap()[0] ^= 1);
+    let inner = backend_of(&flipped);
+    let store = open(Arc::<MemoryBackend>::clone(&inner), 1024).unwrap();
+    let list = store.readable_tags().unwrap();
+    assert!(list.tags.iter().map(|tag| tag.name.as_str()).eq(["c"]));
+    assert_eq!(list.damaged.len(), 2);
+    let named = found(&store);
+    assert!(named.iter().any(|line| line.contains("tag/a")), "{named:?}");
+    assert!(named.iter().any(|line| line.contains("tag/b")), "{named:?}");
+    assert_eq!(store.tags().unwrap_err().kind(), ErrorKind::Corrupt);
+    nothing_is_forgotten(&store, &inner);
+    // A name is given anew, and taken away, whatever was there.
+    store.tag("a", 5).unwrap();
+    store.untag("b").unwrap();
+    assert!(store.tags().unwrap().iter().map(|tag| tag.name.as_str()).eq(["a", "c"]));
+
+    let (store, inner) = damaged(&all, &tags[..2]);
+    let store = store.unwrap();
+    let list = store.readable_tags().unwrap();
+    assert!(list.tags.iter().map(|tag| tag.name.as_str()).eq(["c"]));
+    assert_eq!(list.damaged.len(), 1);
+    assert!(found(&store).iter().any(|line| line.contains("a block is damaged")));
+    nothing_is_forgotten(&store, &inner);
 }
 
 #[test]

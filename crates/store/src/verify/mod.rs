@@ -10,6 +10,7 @@ use crate::backend::Snapshot;
 use crate::encryption::spare;
 use crate::id_set::IdSet;
 use crate::store::Inner;
+use crate::tag::TagList;
 use crate::{EngramStore, ErrorKind, Result, Space, lost};
 
 /// How thoroughly to verify.
@@ -151,7 +152,9 @@ impl Verification<'_> {
 
     /// Tags name versions that are there.
     fn tags(&mut self, store: &EngramStore) -> Result<()> {
-        for tag in self.unless_damaged(store.tags())?.unwrap_or_default() {
+        let TagList { tags, damaged } = store.readable_tags()?;
+        damaged.into_iter().for_each(|error| self.found(error));
+        for tag in tags {
             if let Err(error) = store.version(tag.version) {
                 self.found(error.within(format_args!("tag `{}`", tag.name.escape_debug())));
             }
