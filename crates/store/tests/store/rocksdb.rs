@@ -350,6 +350,17 @@ fn every_value_is_right_or_corrupt(path: &Path) -> bool {
 }
 
 #[test]
+fn no_table_names_the_machine_that_wrote_it() {
+    let place = tempfile::tempdir().unwrap();
+    let store = RocksBackend::create(place.path(), &options()).unwrap();
+    put(&store, Space::Payload, b"k", b"v", Durability::Staged);
+    drop(store);
+    let table = fs::read(&with_ending(place.path(), ".sst")[0]).unwrap();
+    let has = |text: &[u8]| table.windows(text.len()).any(|part| part == text);
+    assert!(has(b"session.identity") && !has(b"host.identity"));
+}
+
+#[test]
 fn a_missing_table_is_corrupt() {
     let place = tempfile::tempdir().unwrap();
     let store = RocksBackend::create(place.path(), &options()).unwrap();
