@@ -14,6 +14,7 @@ mod random;
 mod record;
 mod session;
 mod subject;
+mod verdict;
 
 use std::fs;
 use std::path::{Path, PathBuf};
