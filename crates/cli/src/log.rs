@@ -3,10 +3,10 @@
 use std::ffi::OsString;
 
 use clap::Args;
-use engrams::{EngramStore, Tag, Version};
+use engrams::{EngramStore, ErrorKind, Tag, TagList, Version, VersionList};
 use serde::Serialize;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, warn};
 use crate::path_text::{one_line, readable};
 use crate::session::{Session, stored_path};
 use crate::{Ending, figures, moment};
@@ -16,7 +16,9 @@ use crate::{Ending, figures, moment};
 Examples:
   engrams log                    every version
   engrams log data/a.csv         those in which this file came, changed or went
-  engrams log data --json | jq '.versions[].message'")]
+  engrams log data --json | jq '.versions[].message'
+
+Exit status 3: records of some versions or tags are damaged; standard error names them.")]
 pub(crate) struct Log {
     /// Only versions in which this path, or something under it, changed
     path: Option<OsString>,
@@ -27,6 +29,8 @@ struct Report {
     versions: Vec<Line>,
     /// First and last number of each run of forgotten versions.
     forgotten: Vec<(u64, u64)>,
+    /// Numbers of versions whose records can't be read.
+    damaged: Vec<u64>,
 }
 
 #[derive(Serialize)]
@@ -43,19 +47,28 @@ struct Line {
 pub(crate) fn run(session: &Session, verb: &Log) -> Result<Ending, Failure> {
     let store = session.open_for_reading()?;
     let path = verb.path.as_deref().map(stored_path).transpose()?;
-    let mut versions = store.versions()?;
+    let VersionList { mut versions, damaged, .. } = store.readable_versions()?;
+    let TagList { tags, damaged: damaged_tags, .. } = store.readable_tags()?;
+    let (forgotten, unknown) = match store.forgotten() {
+        Ok(forgotten) => (forgotten, None),
+        Err(error) if error.kind() == ErrorKind::Corrupt => (Vec::new(), Some(error)),
+        Err(error) => return Err(error.into()),
+    };
+    let numbers: Vec<u64> = damaged.iter().map(|version| version.number).collect();
+    let errors = damaged.into_iter().map(|version| version.error).chain(damaged_tags).chain(unknown);
+    let is_whole = errors.inspect(|error| warn(error)).count() == 0;
     if let Some(path) = &path {
         versions = changes(&store, versions, path)?;
         if versions.is_empty() {
-            let what = format!("no version ever had `{}`", readable(path));
+            let known = if numbers.is_empty() { "ever had" } else { "that can be read had" };
+            let what = format!("no version {known} `{}`", readable(path));
             return Err(Failure::new(what, "`engrams ls` shows what there is"));
         }
     }
-    let (tags, forgotten) = (store.tags()?, store.forgotten()?);
     let lines: Vec<Line> = versions.iter().map(|version| line(version, &tags)).collect();
-    let report = Report { versions: lines, forgotten };
+    let report = Report { versions: lines, forgotten, damaged: numbers };
     session.report(&report, || text(&versions, &report))?;
-    Ok(Ending::Complete)
+    Ok(if is_whole { Ending::Complete } else { Ending::Partial })
 }
 
 /// The versions in which something at or under `path` came, changed or went.

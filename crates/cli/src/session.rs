@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use clap::Args;
-use engrams::{EngramStore, Error, Timestamp, Tree, Version, check_path};
+use engrams::{EngramStore, Error, Timestamp, Tree, Version, VersionList, check_path};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -96,8 +96,15 @@ impl At {
     /// The number of the version that is meant; `None`: the newest, whatever that is.
     pub(crate) fn number(&self, store: &EngramStore) -> Result<Option<u64>, Failure> {
         let Some(at) = self.at else { return Ok(self.version) };
-        let versions = store.versions()?;
+        let VersionList { versions, damaged, .. } = store.readable_versions()?;
         let then = versions.iter().filter(|version| version.time <= at).map(|version| version.number).max();
+        let next = versions.iter().map(|version| version.number).filter(|&number| Some(number) > then).min();
+        // One that can't be read, between these two, may be the one.
+        let is_between = |number| Some(number) > then && next.is_none_or(|next| number < next);
+        if let Some(unknown) = damaged.into_iter().find(|version| is_between(version.number)) {
+            let error = unknown.error.within(format_args!("which version was the newest then can't be told"));
+            return Err(error.into());
+        }
         if then.is_none() {
             let what = format!("there was no version yet at {}", moment::rfc3339(at));
             return Err(Failure::new(what, "`engrams log` shows when each was made"));

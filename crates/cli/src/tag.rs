@@ -1,10 +1,11 @@
 //! `engrams tag`: names for versions, which protect them from being forgotten.
 
 use clap::Args;
+use engrams::TagList;
 use serde::Serialize;
 
 use crate::Ending;
-use crate::failure::Failure;
+use crate::failure::{Failure, warn};
 use crate::path_text::one_line;
 use crate::session::{Session, newest};
 
@@ -54,12 +55,14 @@ pub(crate) fn run(session: &Session, verb: &Tag) -> Result<Ending, Failure> {
             store.tag(name, version)?;
         }
     }
-    let tags = store.tags()?.into_iter().map(|tag| Line { name: tag.name, version: tag.version }).collect();
+    let TagList { tags, damaged, .. } = store.readable_tags()?;
+    let tags = tags.into_iter().map(|tag| Line { name: tag.name, version: tag.version }).collect();
     store.close()?;
+    damaged.iter().for_each(|error| warn(error));
     let report = Report { tags };
     session.report(&report, || {
         let lines = report.tags.iter().map(|tag| format!("{:>7}  {}\n", tag.version, one_line(&tag.name)));
         if report.tags.is_empty() { "no tag\n".to_owned() } else { lines.collect() }
     })?;
-    Ok(Ending::Complete)
+    Ok(if damaged.is_empty() { Ending::Complete } else { Ending::Partial })
 }

@@ -51,10 +51,11 @@ pub use engrams_core::{ChunkParams, Chunking, Engram, Estimate, Hypervector, Sam
 pub use engrams_store as store;
 pub use engrams_store::tree::{Attributes, Content, FileNode, Node, Timestamp, check_path};
 pub use engrams_store::{
-    CollectOptions, CollectProgress, CollectStep, Collected, Compression, Conflict, DependentFile,
-    Dependents, EngramStore, Entry, Error, ErrorKind, Forget, ForgetPlan, Freeable, OpenOptions,
-    PassphraseCost, RepairOptions, RepairProgress, RepairReport, Result, Retention, Stats, StoreKey,
-    StoredName, Tag, Tree, VerifyOptions, VerifyProgress, VerifyReport, Version,
+    CollectOptions, CollectProgress, CollectStep, Collected, Compression, Conflict, DamagedVersion,
+    DependentFile, Dependents, EngramStore, Entry, Error, ErrorKind, Forget, ForgetPlan, Freeable,
+    OpenOptions, PassphraseCost, RepairOptions, RepairProgress, RepairReport, Result, Retention, Stats,
+    StoreKey, StoredName, Tag, TagList, Tree, VerifyOptions, VerifyProgress, VerifyReport, Version,
+    VersionList,
 };
 pub use find::{Find, Found, Match, MatchRange, Query, Search};
 pub use ingest::{

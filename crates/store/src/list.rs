@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::boundary::spread;
 use crate::format::{Reader, put_signed, put_varint};
+use crate::id_set::IdSet;
 use crate::page::PageStore;
 use crate::tree::{Content, FileNode, Piece, get_pieces, put_pieces};
 use crate::{Error, Result, unless_corrupt};
@@ -143,6 +144,9 @@ pub(crate) struct Cursor {
     size: u64,
     /// The leaf at hand: file offset of its first byte, page id, pieces.
     leaf: Option<(u64, u64, Arc<Vec<Piece>>)>,
+    /// Index pages met, and all pages that they refer to.
+    met: IdSet,
+    referred: IdSet,
 }
 
 enum Root {
@@ -156,7 +160,7 @@ impl Cursor {
             Content::Inline(pieces) => Root::Inline(Arc::new(pieces.clone())),
             Content::Listed { page, .. } => Root::Page(*page),
         };
-        Self { pages, root, size, leaf: None }
+        Self { pages, root, size, leaf: None, met: IdSet::default(), referred: IdSet::default() }
     }
 
     /// The piece that holds the byte at `offset`, with the file offset of its first byte; `None` at the end.
@@ -198,7 +202,23 @@ impl Cursor {
         Ok(found)
     }
 
-    fn descend(&self, mut page: u64, offset: u64) -> Result<(u64, u64, Arc<Vec<Piece>>)> {
+    /// A list has each page once: a builder uses an older leaf again where it was, and makes all others. So a walk costs
+    /// no more than the pages that are stored, whatever they say.
+    fn meet(&mut self, page: u64, refs: &[ListRef]) -> Result<()> {
+        if self.met.contains(page) {
+            return Ok(());
+        }
+        match refs.iter().find(|reference| !self.referred.insert(reference.page)) {
+            None => drop(self.met.insert(page)),
+            Some(twice) => {
+                let twice = twice.page;
+                return Err(Error::corrupt(format!("page {page}: page {twice} is in the list already")));
+            }
+        }
+        Ok(())
+    }
+
+    fn descend(&mut self, mut page: u64, offset: u64) -> Result<(u64, u64, Arc<Vec<Piece>>)> {
         let mut start = 0u64;
         let mut above = MAX_LEVEL + 1;
         let mut bytes = self.size;
@@ -207,6 +227,7 @@ impl Cursor {
                 ListPage::Leaf(pieces) => return Ok((start, page, Arc::new(pieces))),
                 ListPage::Index { level, refs } => {
                     above = level;
+                    self.meet(page, &refs)?;
                     let next = refs.iter().find(|r| {
                         let here = offset - start < r.bytes;
                         if !here {
@@ -223,8 +244,7 @@ impl Cursor {
     }
 }
 
-/// The page at `id`, which must be of a level below `above` and cover exactly `bytes` of the file. So a walk costs no
-/// more than the file's declared length, whatever the pages say.
+/// The page at `id`, which must be of a level below `above` and cover exactly `bytes` of the file.
 fn read(pages: &PageStore, id: u64, above: u8, bytes: u64) -> Result<ListPage> {
     let wrong = |why: &str| Err(Error::corrupt(format!("page {id}: {why}")));
     let page = decode(&pages.get(id)?).map_err(|e| e.within(format_args!("page {id}")))?;
@@ -297,6 +317,38 @@ mod tests {
                 let start = offset - u64::from(last.len);
                 assert_eq!(cursor.piece_at(offset - 1).unwrap(), Some((start, *last)));
             }
+        }
+    }
+
+    /// Whoever believes them visits 2^60 pieces.
+    #[test]
+    fn pages_that_refer_to_one_page_many_times_are_refused_at_once() {
+        // Each page refers 32 times to the one below; or to all 32 below, each of which refers to all 32 below it.
+        for different in [1, 32] {
+            let pages = Arc::new(PageStore::open(Arc::new(MemoryBackend::new())).unwrap());
+            let leaf = |chunk| {
+                let mut plain = vec![0, 1];
+                let mut nothing = Piece { chunk: 0, start: 0, len: 0 };
+                put_pieces(&mut plain, &[Piece { chunk, start: 0, len: 1 }], &mut nothing);
+                pages.put(&plain, None).unwrap()
+            };
+            let mut below: Vec<u64> = (0..different).map(leaf).collect();
+            for level in 1..=MAX_LEVEL {
+                let bytes = 1u64 << (5 * (level - 1));
+                let mut plain = vec![level, 32];
+                let mut before = 0;
+                for &page in below.iter().cycle().take(32) {
+                    put_signed(&mut plain, page.wrapping_sub(before) as i64);
+                    [bytes, bytes].iter().for_each(|&sum| put_varint(&mut plain, sum));
+                    before = page;
+                }
+                below = (0..different).map(|_| pages.put(&plain, None).unwrap()).collect();
+            }
+            let content = Content::Listed { page: below[0], pieces: 1 << 60 };
+            let mut cursor = Cursor::new(pages, &content, 1 << 60);
+            let refused = (0..1000).find_map(|offset| cursor.piece_at(offset).err());
+            assert_eq!(refused.unwrap().kind(), crate::ErrorKind::Corrupt);
+            assert!(cursor.piece_at(0).is_ok() == (different > 1));
         }
     }
 

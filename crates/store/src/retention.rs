@@ -5,8 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::backend::KeyRange;
-use crate::format::{Forgotten, Version, id_key, id_of_key};
+use crate::format::{Forgotten, Version, id_key};
 use crate::store::EngramStore;
 use crate::versions::{HEAD_KEY, head_record};
 use crate::{Batch, Durability, Error, Result, Space};
@@ -162,7 +161,7 @@ impl EngramStore {
                 return Err(Error::not_found(format!("version {number} {why}")));
             }
         }
-        let tagged = self.tags()?.into_iter().map(|tag| tag.version).collect();
+        let tagged = self.tags().map_err(undecided)?.into_iter().map(|tag| tag.version).collect();
         what.plan(&versions, &tagged)
     }
 
@@ -203,26 +202,21 @@ impl EngramStore {
             state.check()?;
             state.forgotten.clone()
         };
-        let to = id_key(newest + 1);
-        let range = KeyRange { to: Some(&to), descending: true, ..KeyRange::default() };
-        let snapshot = self.0.backend.snapshot()?;
-        let mut versions = Vec::new();
-        for record in snapshot.scan(Space::Version, range) {
-            let (key, value) = record?;
-            versions.push(Version::decode(id_of_key(Space::Version, &key)?, &value)?);
+        // What is lost must not be taken for forgotten.
+        let versions = self.versions_up_to(newest)?.whole().map_err(undecided)?;
+        match versions.iter().find(|version| forgotten.contains(version.number)) {
+            None => Ok(versions),
+            Some(version) => {
+                let both = format!("version {} was forgotten and has a record", version.number);
+                Err(undecided(Error::corrupt(both)))
+            }
         }
-        // What is lost must not be taken for forgotten. Runs above the newest are of versions that a repair found lost.
-        let below = forgotten.runs().iter().filter(|&&(_, last)| last < newest);
-        let gone: u64 = below.map(|(first, last)| last - first + 1).sum();
-        let sound = versions.iter().all(|version| !forgotten.contains(version.number));
-        if !sound || versions.len() as u64 + gone != newest {
-            let (there, newest) = (versions.len(), newest);
-            return Err(Error::corrupt(format!(
-                "{there} versions have records and {gone} were forgotten, which is not all {newest}"
-            )));
-        }
-        Ok(versions)
     }
+}
+
+/// Nothing is decided by records of which some can't be read.
+fn undecided(error: Error) -> Error {
+    error.within("what is kept can't be told")
 }
 
 #[cfg(test)]

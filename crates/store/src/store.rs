@@ -22,7 +22,7 @@ use crate::staging::{Ids, Staging};
 use crate::trace::FileTally;
 use crate::tree::{FileNode, Piece};
 use crate::versions::{HEAD_KEY, head_number, load_forgotten, read_version};
-use crate::{Backend, Batch, Durability, Result, STORED_VECTOR_BYTES, Space};
+use crate::{Backend, Batch, Durability, Result, STORED_VECTOR_BYTES, Space, unless_corrupt};
 
 /// Where, in the directory of a store, its database is.
 pub(crate) const DATABASE: &str = "database";
@@ -335,11 +335,12 @@ impl EngramStore {
     }
 
     /// Tells whether `stat` is what was [remembered](Self::remember) of the file at `path` whose content has this hash.
+    /// What can't be read is not remembered.
     ///
     /// # Errors
     /// `Io` or `Unavailable`.
     pub fn remembers(&self, path: &[u8], hash: &[u8; 32], stat: &[u8]) -> Result<bool> {
-        let found = self.0.backend.get(Space::Seen, &self.0.index_keys.seen(path))?;
+        let found = unless_corrupt(self.0.backend.get(Space::Seen, &self.0.index_keys.seen(path)))?.flatten();
         Ok(found.is_some_and(|found| found == seen_value(path, hash, stat)))
     }
 

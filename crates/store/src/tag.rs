@@ -4,7 +4,7 @@ use crate::backend::KeyRange;
 use crate::format::{MAX_ID, Reader, put_varint, seal, unseal};
 use crate::index_keys::{IndexKeys, TAG_PREFIX};
 use crate::store::EngramStore;
-use crate::{Batch, Durability, Error, Result, Space};
+use crate::{Batch, Durability, Error, ErrorKind, Result, Space};
 
 /// A name for a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,15 @@ pub struct Tag {
     pub name: String,
     /// The version it names, which is kept while the tag is there.
     pub version: u64,
+}
+
+/// The tags of a store, as far as they can be read.
+#[derive(Debug, Default)]
+pub struct TagList {
+    /// By name.
+    pub tags: Vec<Tag>,
+    /// Why others can't be read: each names its record, which in a plain store has the tag's name.
+    pub damaged: Vec<Error>,
 }
 
 /// The first key after all tags.
@@ -61,19 +70,31 @@ impl EngramStore {
     /// All tags, by name.
     ///
     /// # Errors
-    /// `Corrupt` when one is damaged.
+    /// `Corrupt` when one is damaged: [`readable_tags`](Self::readable_tags) has the others.
     pub fn tags(&self) -> Result<Vec<Tag>> {
-        let snapshot = self.0.backend.snapshot()?;
-        let mut tags: Vec<Tag> = snapshot
-            .scan(Space::Meta, all())
-            .map(|record| {
-                let (key, value) = record?;
-                decode(&self.0.index_keys, &key, &value)
-            })
-            .collect::<Result<_>>()?;
+        let TagList { tags, mut damaged } = self.readable_tags()?;
+        match damaged.pop() {
+            None => Ok(tags),
+            Some(error) => Err(error),
+        }
+    }
+
+    /// The tags that can be read, by name, and why others can't.
+    ///
+    /// # Errors
+    /// `Io` or `Unavailable`.
+    pub fn readable_tags(&self) -> Result<TagList> {
+        let (snapshot, mut list) = (self.0.backend.snapshot()?, TagList::default());
+        for record in snapshot.scan(Space::Meta, all()) {
+            match record.and_then(|(key, value)| decode(&self.0.index_keys, &key, &value)) {
+                Ok(tag) => list.tags.push(tag),
+                Err(error) if error.kind() == ErrorKind::Corrupt => list.damaged.push(error),
+                Err(error) => return Err(error),
+            }
+        }
         // An encrypted store's keys tell nothing of the names, not even their order.
-        tags.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        Ok(tags)
+        list.tags.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Ok(list)
     }
 }
 
@@ -83,6 +104,10 @@ pub(crate) fn all() -> KeyRange<'static> {
 }
 
 pub(crate) fn decode(keys: &IndexKeys, key: &[u8], value: &[u8]) -> Result<Tag> {
+    parse(keys, key, value).map_err(|error| error.within(format_args!("`{}`", key.escape_ascii())))
+}
+
+fn parse(keys: &IndexKeys, key: &[u8], value: &[u8]) -> Result<Tag> {
     let mut reader = Reader::new(unseal(Space::Meta, key, value)?, "tag");
     let version = reader.varint_up_to(MAX_ID)?;
     let name = std::str::from_utf8(reader.rest());

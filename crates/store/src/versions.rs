@@ -1,5 +1,6 @@
 //! Versions: the newest, all of them, their trees and engrams, and the records that say which there are.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use engrams_core::{Dimension, Engram};
@@ -9,9 +10,41 @@ use crate::format::{Forgotten, MAX_ID, Reader, Version, id_key, id_of_key, put_v
 use crate::pin::Pins;
 use crate::store::{EngramStore, Inner};
 use crate::tree::{Totals, Tree, TreeRoot};
-use crate::{Backend, Error, Result, Space};
+use crate::{Backend, Error, ErrorKind, Result, Space, unless_corrupt};
 
 pub(crate) const HEAD_KEY: &[u8] = b"head";
+
+/// Versions in a row that can't be read; after these the rest is given up.
+pub(crate) const MAX_MISSING: u64 = 1000;
+
+/// The versions of a store, as far as their records can be read.
+#[derive(Debug, Default)]
+pub struct VersionList {
+    /// Newest first.
+    pub versions: Vec<Version>,
+    /// Those that were not forgotten and whose records are damaged or missing, newest first; of more than 1,000 in a
+    /// row the first ones.
+    pub damaged: Vec<DamagedVersion>,
+}
+
+/// A version whose record can't be read.
+#[derive(Debug)]
+pub struct DamagedVersion {
+    /// Its number.
+    pub number: u64,
+    /// Why, naming it.
+    pub error: Error,
+}
+
+impl VersionList {
+    /// The versions, if all of them can be read.
+    pub(crate) fn whole(mut self) -> Result<Vec<Version>> {
+        match self.damaged.pop() {
+            None => Ok(self.versions),
+            Some(oldest) => Err(oldest.error),
+        }
+    }
+}
 
 impl EngramStore {
     /// The newest version; `None` before the first commit.
@@ -54,19 +87,74 @@ impl EngramStore {
     /// All versions, newest first.
     ///
     /// # Errors
-    /// `Corrupt` when a record is damaged.
+    /// `Corrupt` when a record is damaged or missing: [`readable_versions`](Self::readable_versions) has the others.
     pub fn versions(&self) -> Result<Vec<Version>> {
+        self.readable_versions()?.whole()
+    }
+
+    /// The versions whose records can be read, and which can't.
+    ///
+    /// # Errors
+    /// `Io` or `Unavailable`.
+    pub fn readable_versions(&self) -> Result<VersionList> {
         let newest = self.0.head().as_ref().map_or(0, |head| head.number);
+        self.versions_up_to(newest)
+    }
+
+    pub(crate) fn versions_up_to(&self, newest: u64) -> Result<VersionList> {
         let snapshot = self.0.backend.snapshot()?;
+        let (mut list, mut next) = (VersionList::default(), 1);
         let to = id_key(newest + 1);
-        let range = KeyRange { to: Some(&to), descending: true, ..KeyRange::default() };
-        snapshot
-            .scan(Space::Version, range)
-            .map(|record| {
-                let (key, value) = record?;
-                Version::decode(id_of_key(Space::Version, &key)?, &value)
-            })
-            .collect()
+        for record in snapshot.scan(Space::Version, KeyRange { to: Some(&to), ..KeyRange::default() }) {
+            let version =
+                record.and_then(|(key, value)| Version::decode(id_of_key(Space::Version, &key)?, &value));
+            let Some(version) = unless_corrupt(version)? else { continue };
+            self.look_for(next..version.number, &mut list)?;
+            next = version.number + 1;
+            list.versions.push(version);
+        }
+        self.look_for(next..newest + 1, &mut list)?;
+        list.versions.reverse();
+        list.damaged.reverse();
+        Ok(list)
+    }
+
+    /// Reads one by one what a scan did not find.
+    fn look_for(&self, numbers: Range<u64>, list: &mut VersionList) -> Result<()> {
+        let (mut next, mut damaged) = (numbers.start, 0);
+        while next < numbers.end {
+            let number = next;
+            let state = self.0.pins.state();
+            let (run_end, knows_forgotten) = (state.forgotten.run_end(number), state.check().is_ok());
+            drop(state);
+            // In one step, for a forged record may name more than there is time for.
+            next = run_end.unwrap_or(number) + 1;
+            if run_end.is_some() {
+                continue;
+            }
+            if damaged == MAX_MISSING {
+                let last = numbers.end - 1;
+                let error = Error::corrupt(format!("versions {number} to {last} can't be read"));
+                list.damaged.push(DamagedVersion { number, error });
+                return Ok(());
+            }
+            damaged += 1;
+            let record = self.0.backend.get(Space::Version, &id_key(number));
+            // It may have been forgotten, then, as nobody knows.
+            if !knows_forgotten && matches!(record, Ok(None)) {
+                continue;
+            }
+            match decode_version(number, record) {
+                Ok(version) => list.versions.push(version),
+                // Forgotten since.
+                Err(_) if self.0.pins.state().forgotten.contains(number) => {}
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    list.damaged.push(DamagedVersion { number, error });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// The tree of version `number`, or of the newest; an empty tree before the first commit.
@@ -154,7 +242,11 @@ pub(crate) fn stored_version(store: &Inner, number: u64) -> Result<Version> {
 }
 
 pub(crate) fn read_version(backend: &dyn Backend, number: u64) -> Result<Version> {
-    let record = backend.get(Space::Version, &id_key(number))?;
+    decode_version(number, backend.get(Space::Version, &id_key(number)))
+}
+
+fn decode_version(number: u64, record: Result<Option<Vec<u8>>>) -> Result<Version> {
+    let record = record.map_err(|error| error.within(format_args!("version {number}")))?;
     let record = record.ok_or_else(|| Error::corrupt(format!("version {number} has no record")))?;
     Version::decode(number, &record)
 }

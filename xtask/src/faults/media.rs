@@ -14,10 +14,14 @@ use super::model::{self, Model, Trouble};
 use super::power;
 use super::random::Random;
 use super::session::{Scale, Session, Step};
-use super::subject::{End, Ran, Subject};
+use super::subject::Subject;
+use super::verdict::{Verdict, clear, clear_unless_named, look, put_files};
 use crate::process::Outcome;
 
 const SCALE: Scale = Scale { files: 12, largest: 100_000 };
+/// So many files, and versions with so long messages, that records of versions, trees and files have blocks of their own.
+const WIDE: Scale = Scale { files: 900, largest: 2000 };
+const LONG_MESSAGE: usize = 9000;
 const VERSIONS: usize = 5;
 /// Of a session that ends in the middle of its last ingest; the binary may have forgotten versions before.
 const COMMANDS: usize = 7;
@@ -25,14 +29,14 @@ const COMMANDS: usize = 7;
 /// Trials at a time: a database that failed to merge a damaged table waits a second before it goes on.
 const WORKERS: usize = 6;
 
-/// What a fault did that nobody was deceived by.
+/// What all faults did, and what repairs made of them.
 #[derive(Debug, Default)]
-struct Verdict {
-    /// The verb that noticed first.
-    noticed_by: &'static str,
+struct Sum {
     files_lost: u64,
     files_read: u64,
     most_lost: u64,
+    /// Stores without a finding that took a new version and a collection.
+    written: u64,
     repaired: Repaired,
 }
 
@@ -60,11 +64,16 @@ pub(super) fn run(campaign: &mut Campaign) -> Outcome {
     for number in 0..campaign.trials(8, 2) {
         let around = place.path().join(number.to_string());
         // Of the encrypted ones, too, one was closed and one has crashed.
-        let make = if (number + number / 4) % 2 == 0 { make_store } else { make_crashed_store };
-        stores.push(make(campaign, campaign.key_of(number), &around, random)?);
+        let key_file = campaign.key_of(number);
+        let is_closed = (number + number / 4) % 2 == 0;
+        stores.push(if is_closed {
+            make_store(campaign, key_file, &around, number == 0, random)?
+        } else {
+            make_crashed_store(campaign, key_file, &around, random)?
+        });
     }
     let seed = random.next();
-    let (next, shared) = (AtomicUsize::new(0), Mutex::new((campaign, Verdict::default())));
+    let (next, shared) = (AtomicUsize::new(0), Mutex::new((campaign, Sum::default())));
     let work = |worker: usize| -> Outcome {
         let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
         let around = place.path().join(format!("worker{worker}"));
@@ -97,6 +106,7 @@ pub(super) fn run(campaign: &mut Campaign) -> Outcome {
     campaign.count("most files refused after one fault that let the store open", sum.most_lost);
     campaign.count("files refused, in all", sum.files_lost);
     campaign.count("files read and exact, in all", sum.files_read);
+    campaign.count("stores without a finding that took a version and a collection", sum.written);
     let repaired = &sum.repaired;
     campaign.count("after a repair: stores that are whole", repaired.whole);
     campaign.count("after a repair: files read and exact", repaired.files_read);
@@ -114,7 +124,7 @@ struct Trial<'s> {
     store: &'s Damaged,
     /// The store as the fault left it.
     kept: PathBuf,
-    outcome: Result<Verdict, Trouble>,
+    outcome: Result<(Verdict, Repaired), Trouble>,
 }
 
 impl<'s> Trial<'s> {
@@ -127,14 +137,13 @@ impl<'s> Trial<'s> {
         super::copy(&store.place, &damaged)?;
         let damage = damage(&damaged, random)?;
         super::copy(&damaged, &kept)?;
-        let outcome = look(subject, &damaged, &store.model).and_then(|mut verdict| {
-            verdict.repaired = repair(subject, &kept, around, &store.model, store.is_crashed)?;
-            Ok(verdict)
+        let outcome = look(subject, &damaged, store).and_then(|verdict| {
+            Ok((verdict, repair(subject, &kept, around, &store.model, store.is_crashed)?))
         });
         Ok(Self { damage, store, kept, outcome })
     }
 
-    fn judge(self, campaign: &mut Campaign, sum: &mut Verdict) -> Outcome {
+    fn judge(self, campaign: &mut Campaign, sum: &mut Sum) -> Outcome {
         let place = match (self.store.is_crashed, &self.store.key_file) {
             (false, None) => "in a closed store",
             (true, None) => "in a crashed store, with its log",
@@ -143,24 +152,27 @@ impl<'s> Trial<'s> {
         };
         campaign.count(place, 1);
         let script = [self.damage.shown];
-        if let Some(verdict) = campaign.judge(self.outcome, &self.kept, &script)? {
+        if let Some((verdict, repaired)) = campaign.judge(self.outcome, &self.kept, &script)? {
             campaign.count(&format!("{}, noticed by {}", self.damage.kind, verdict.noticed_by), 1);
             sum.files_lost += verdict.files_lost;
             sum.files_read += verdict.files_read;
             sum.most_lost = sum.most_lost.max(verdict.files_lost);
-            sum.repaired.add(&verdict.repaired);
+            sum.written += verdict.written;
+            sum.repaired.add(&repaired);
         }
         Ok(())
     }
 }
 
 /// A store to be damaged.
-struct Damaged {
+pub(super) struct Damaged {
     place: PathBuf,
     /// What is in it.
-    model: Model,
+    pub(super) model: Model,
     is_crashed: bool,
     key_file: Option<PathBuf>,
+    /// The binary forgets and collects.
+    pub(super) collects: bool,
 }
 
 /// A closed store of a few versions.
@@ -168,22 +180,33 @@ fn make_store(
     campaign: &Campaign,
     key_file: Option<PathBuf>,
     around: &Path,
+    is_wide: bool,
     random: &mut Random,
 ) -> Outcome<Damaged> {
     let store = around.join("store");
-    let mut session = Session::new(Random::new(random.next()), SCALE, campaign.verbs, around.join("source"))?;
+    let scale = if is_wide { WIDE } else { SCALE };
+    let mut session = Session::new(Random::new(random.next()), scale, campaign.verbs, around.join("source"))?;
     let mut model = Model::default();
     let subject = campaign.subject.with_key(key_file.clone());
     for _ in 0..VERSIONS {
         session.change()?;
-        let ran = subject.run(&store, &session.arguments(&Step::Ingest))?;
+        let mut arguments = session.arguments(&Step::Ingest);
+        if is_wide {
+            let mut message = String::new();
+            while message.len() < LONG_MESSAGE {
+                message += &format!("{:x}", random.next());
+            }
+            arguments.extend(["-m".to_owned(), message]);
+        }
+        let ran = subject.run(&store, &arguments)?;
         if !ran.succeeded() {
             return Err(format!("making a store to damage: {}", ran.shown()));
         }
         model.begin(&Step::Ingest, &session);
         model.promise();
     }
-    Ok(Damaged { place: store, model, is_crashed: false, key_file })
+    let collects = campaign.verbs.forget && campaign.verbs.gc;
+    Ok(Damaged { place: store, model, is_crashed: false, key_file, collects })
 }
 
 /// A store as a process leaves it that is killed when its commit has returned: the commit is in its log alone.
@@ -202,7 +225,8 @@ fn make_crashed_store(
     let store = power::store_in(&root);
     let is_log = |(path, _): &(PathBuf, u64)| path.extension().is_some_and(|end| end == "log");
     if files(&store)?.iter().any(is_log) {
-        Ok(Damaged { place: store, model: model.clone(), is_crashed: true, key_file })
+        let collects = campaign.verbs.forget && campaign.verbs.gc;
+        Ok(Damaged { place: store, model: model.clone(), is_crashed: true, key_file, collects })
     } else {
         Err("a killed process left no log to damage".to_owned())
     }
@@ -266,50 +290,6 @@ pub(super) fn damage(store: &Path, random: &mut Random) -> Outcome<Damage> {
     Ok(Damage { kind: format!("{sort} {kind}"), shown })
 }
 
-/// Uses the damaged store: whatever can be read is exact, whatever can't be is refused by name, and `verify` is right.
-fn look(subject: &Subject, store: &Path, model: &Model) -> Result<Verdict, Trouble> {
-    let log = clear(subject.run(store, &["log", "--json"])?, "log")?;
-    if !log.succeeded() {
-        return Ok(Verdict { noticed_by: "whoever opens it", ..Verdict::default() });
-    }
-    let shown = model::versions(&log).map_err(|why| Trouble::Broken(format!("log: {why}")))?;
-    let expected: Vec<u64> = model.versions().keys().rev().copied().collect();
-    if shown != expected {
-        return Err(Trouble::Broken(format!(
-            "log shows {shown:?} instead of {expected:?}, and nobody says so"
-        )));
-    }
-    let verify = clear(subject.run(store, &["verify"])?, "verify")?;
-    let deep = clear(subject.run(store, &["verify", "--deep"])?, "verify --deep")?;
-    if deep.succeeded() && !verify.succeeded() {
-        return Err(Trouble::Broken("verify finds damage that verify --deep does not".to_owned()));
-    }
-    let mut verdict = Verdict::default();
-    for (number, files) in model.versions() {
-        let (extract, found) = model::extracted(subject, store, *number)?;
-        let extract = clear(extract, &format!("extract of version {number}"))?;
-        let same = model::same(&found, files);
-        same.map_err(|why| Trouble::Broken(format!("version {number}: {why}")))?;
-        let missing = (files.len() - found.len()) as u64;
-        if extract.succeeded() && missing > 0 {
-            let why = format!("version {number}: {missing} files are missing, and nobody says so");
-            return Err(Trouble::Broken(why));
-        }
-        verdict.files_lost += missing;
-        verdict.files_read += found.len() as u64;
-        if deep.succeeded() && !extract.succeeded() {
-            let why = format!("verify --deep finds nothing, but version {number}: {}", extract.shown());
-            return Err(Trouble::Broken(why));
-        }
-    }
-    verdict.noticed_by = match (verify.succeeded(), deep.succeeded()) {
-        (false, _) => "verify",
-        (true, false) => "verify --deep",
-        (true, true) => "nobody: it is in unused bytes, all is exact",
-    };
-    Ok(verdict)
-}
-
 impl Repaired {
     fn add(&mut self, other: &Self) {
         self.whole += other.whole;
@@ -358,12 +338,7 @@ fn repair(
     for (number, version) in model.versions() {
         let directory = files.join(number.to_string());
         from.extend(["--from".to_owned(), directory.display().to_string()]);
-        for (path, bytes) in version.iter() {
-            let path = directory.join(path);
-            let written = fs::create_dir_all(path.parent().unwrap_or(&directory))
-                .and_then(|()| fs::write(&path, bytes.as_slice()));
-            written.map_err(|error| format!("{}: {error}", path.display()))?;
-        }
+        put_files(&directory, version)?;
     }
     let from: Vec<&str> = from.iter().map(String::as_str).collect();
     let healed = self::said(subject, &store, &from)?;
@@ -394,14 +369,6 @@ pub(super) fn said(subject: &Subject, store: &Path, from: &[&str]) -> Result<Sai
             .collect(),
         dropped: list("dropped").iter().map(text).collect(),
     })
-}
-
-/// As [`clear`], but of status 3, which says that something was lost.
-fn clear_unless_named(ran: Ran, what: &str) -> Result<Ran, Trouble> {
-    match ran.end {
-        End::Exit(0 | 3) => Ok(ran),
-        _ => Err(Trouble::Broken(format!("{what}: {}", ran.shown()))),
-    }
 }
 
 /// The store opens and holds all but what was named as lost.
@@ -441,13 +408,4 @@ pub(super) fn opened(
         }
     }
     Ok(repaired)
-}
-
-/// No hang, no crash, and a failure that says in clear lines what it is.
-fn clear(ran: Ran, what: &str) -> Result<Ran, Trouble> {
-    match ran.unclear() {
-        Some(unclear) if ran.end == End::Hung => Err(Trouble::Broken(format!("{what} hangs: {unclear}"))),
-        Some(unclear) => Err(Trouble::Broken(format!("{what}: {unclear}"))),
-        None => Ok(ran),
-    }
 }

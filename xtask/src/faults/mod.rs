@@ -15,6 +15,7 @@ mod random;
 mod record;
 mod session;
 mod subject;
+mod verdict;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use engrams::store::Space;
+use engrams::store::backend::{Backend, Batch, Durability, KeyRange, RocksBackend, RocksOptions};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -75,6 +77,21 @@ impl Bed {
     pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let arguments: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
         self.ok(&arguments).json()
+    }
+
+    /// Changes the records of a kind in the closed store: `change` gives what to put in the place of a value.
+    pub(crate) fn rewrite(&self, space: Space, mut change: impl FnMut(&[u8], &[u8]) -> Option<Vec<u8>>) {
+        let database = RocksBackend::open(self.path("store/database"), &RocksOptions::default()).unwrap();
+        let mut batch = Batch::new();
+        for record in database.snapshot().unwrap().scan(space, KeyRange::default()) {
+            let (key, value) = record.unwrap();
+            if let Some(value) = change(&key, &value) {
+                batch.put(space, key, value);
+            }
+        }
+        assert!(!batch.is_empty(), "nothing to rewrite");
+        database.write(batch, Durability::Staged).unwrap();
+        database.close().unwrap();
     }
 
     /// Runs the command with something on standard input.

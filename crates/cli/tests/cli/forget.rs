@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use engrams::store::Space;
 use serde_json::{Value, json};
 
 use crate::bed::{BINARY, Bed, fields, noise};
@@ -82,6 +83,81 @@ fn forgotten_versions_are_gone_and_the_disk_gets_their_space_back() {
     assert_eq!((&again["version"], &again["bytes"]), (&json!(6), &json!(0)));
     assert_eq!(bed.json(&["gc"])["chunks"], 0);
     assert_eq!(bed.json(&["gc", "--dry-run"])["chunks"], 0);
+}
+
+/// A version's record with another time. A record is varints: the parent's number, seconds (zigzag), nanoseconds; more;
+/// and four bytes of BLAKE3 of its place and itself.
+fn dated(key: &[u8], record: &[u8], seconds: u64) -> Vec<u8> {
+    let body = &record[..record.len() - 4];
+    let ends: Vec<usize> = (0..body.len()).filter(|&at| body[at] & 0x80 == 0).map(|at| at + 1).collect();
+    let mut new = body[..ends[0]].to_vec();
+    let mut left = seconds << 1;
+    while left >= 0x80 {
+        new.push(left as u8 | 0x80);
+        left >>= 7;
+    }
+    new.extend([left as u8, 0]);
+    new.extend_from_slice(&body[ends[2]..]);
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&[Space::Version as u8, key.len() as u8]).update(key).update(&new);
+    new.extend_from_slice(&hasher.finalize().as_bytes()[..4]);
+    new
+}
+
+#[test]
+fn days_weeks_and_months_keep_the_newest_version_of_each_and_rules_add_up() {
+    let bed = Bed::new();
+    // Days since 1970, and hours. March 2nd and 9th are Mondays.
+    let times = [
+        ("2026-01-05", 20_458, 12),
+        ("2026-01-20", 20_473, 12),
+        ("2026-02-10", 20_494, 12),
+        ("2026-02-27", 20_511, 12),
+        ("2026-03-02", 20_514, 8),
+        ("2026-03-02", 20_514, 23),
+        ("2026-03-03", 20_515, 12),
+        ("2026-03-08", 20_520, 23),
+        ("2026-03-09", 20_521, 0),
+    ];
+    for version in 1..=times.len() {
+        bed.write("t/a", version.to_string());
+        bed.ok(&["ingest", "t"]);
+    }
+    bed.rewrite(Space::Version, |key, record| {
+        let (_, day, hour) = times[usize::from(key[7]) - 1];
+        Some(dated(key, record, day * 86_400 + hour * 3_600))
+    });
+    let log = bed.json(&["log"]);
+    for (line, (day, ..)) in log["versions"].as_array().unwrap().iter().rev().zip(times) {
+        assert!(line["time"].as_str().unwrap().starts_with(day), "{line}");
+    }
+    let kept = |rules: &str| {
+        let rules: Vec<&str> = rules.split(' ').collect();
+        bed.json(&[&["forget", "--dry-run"], &rules[..]].concat())["kept"].clone()
+    };
+    for (rules, expected) in [
+        ("--keep-daily 1", json!([9])),
+        ("--keep-daily 4", json!([6, 7, 8, 9])),
+        ("--keep-weekly 2", json!([8, 9])),
+        ("--keep-weekly 3", json!([4, 8, 9])),
+        ("--keep-monthly 2", json!([4, 9])),
+        ("--keep-monthly 99", json!([2, 4, 9])),
+        ("--keep-last 2 --keep-weekly 3", json!([4, 8, 9])),
+        ("--keep-daily 3 --keep-monthly 3", json!([2, 4, 7, 8, 9])),
+        ("--keep-monthly 3 --version 4", json!([2, 9])),
+    ] {
+        assert_eq!(kept(rules), expected, "{rules}");
+    }
+    for rule in ["--keep-daily", "--keep-weekly", "--keep-monthly"] {
+        assert_eq!(bed.run(&["forget", rule, "0"]).status, 2);
+    }
+    assert_eq!(numbers(&bed).len(), times.len());
+    let rules = ["forget", "--keep-daily", "2", "--keep-weekly", "3", "--keep-monthly", "3"];
+    assert_eq!(bed.json(&rules)["forgotten"], json!([1, 3, 5, 6, 7]));
+    assert_eq!(numbers(&bed), [9, 8, 4, 2]);
+    bed.ok(&["gc"]);
+    bed.ok(&["verify", "--deep"]);
+    assert_eq!(bed.ok(&["cat", "t/a", "--at", "2026-03-07"]).text(), "4");
 }
 
 #[test]

@@ -124,8 +124,14 @@ pub fn extract(
     let selected = selection(paths);
     for path in selected.iter().filter(|path| !path.is_empty()) {
         check_path(path)?;
-        if tree.entries(path).next().transpose()?.is_none() {
-            return Err(Error::not_found(format!("there is no `{}` in this version", path.escape_ascii())));
+        match tree.entries(path).next() {
+            None => {
+                let none = format!("there is no `{}` in this version", path.escape_ascii());
+                return Err(Error::not_found(none));
+            }
+            Some(Err(error)) if error.kind() != ErrorKind::Corrupt => return Err(error),
+            // The walk goes on behind what is damaged.
+            Some(_) => {}
         }
     }
     let destination = Destination::open(dest)

@@ -101,10 +101,6 @@ impl<'s> Upcoming<'s> {
     /// Looks at one more entry.
     fn look(&mut self) -> Option<Next> {
         let entry = self.entries.next()?;
-        if entry.is_err() {
-            // What lies behind can't be listed.
-            self.entries = Box::new(std::iter::empty());
-        }
         let content = entry.as_ref().ok().and_then(|entry| match &entry.node {
             Node::File(file) if has_content(file) => Some(Upfront {
                 decoder: StreamingDecoder::planned(self.store, entry).ok()?,

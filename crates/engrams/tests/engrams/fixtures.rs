@@ -132,14 +132,18 @@ pub(crate) fn plain() -> Records {
     from_bytes(&std::fs::read(path(FORMAT, "plain")).unwrap())
 }
 
-#[test]
-fn stores_of_every_format_open_read_as_they_were_and_are_written_to() {
-    let home = testdata("stores");
-    let mut formats: Vec<_> = std::fs::read_dir(home).unwrap().map(|entry| entry.unwrap()).collect();
+/// The names of all formats' directories.
+fn formats() -> Vec<String> {
+    let mut formats: Vec<_> =
+        std::fs::read_dir(testdata("stores")).unwrap().map(|entry| entry.unwrap()).collect();
     formats.retain(|entry| entry.file_type().unwrap().is_dir());
     assert!(!formats.is_empty());
-    for format in formats {
-        let format = format.file_name().into_string().unwrap();
+    formats.into_iter().map(|format| format.file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn stores_of_every_format_open_read_as_they_were_and_are_written_to() {
+    for format in formats() {
         let expected = std::fs::read_to_string(path(&format, "listing.txt")).unwrap();
         for name in STORES {
             let fixture = from_bytes(&std::fs::read(path(&format, name)).unwrap());
@@ -153,14 +157,19 @@ fn stores_of_every_format_open_read_as_they_were_and_are_written_to() {
             assert!(store.remembers(b"long", &[4; 32], b"stat").unwrap());
             // What is known of old content is used: an edit of it costs little.
             let before = backend.stored_bytes().unwrap();
-            let mut long = try_read(&store, b"long", None).unwrap();
-            long.splice(9_000..9_000, *b"more");
-            ingest(&store, "long", &long);
+            edit_long(&store);
             let added = backend.stored_bytes().unwrap() - before;
             assert!(added < 12_000, "{format} {name}: {added} bytes for an edit");
             assert_sound(&store);
         }
     }
+}
+
+fn edit_long(store: &EngramStore) {
+    let mut long = try_read(store, b"long", None).unwrap();
+    long.splice(9_000..9_000, *b"more");
+    ingest(store, "long", &long);
+    assert!(try_read(store, b"long", None).unwrap() == long);
 }
 
 #[test]
@@ -176,5 +185,88 @@ fn write_fixtures() {
         assert_sound(&store);
         std::fs::write(path(FORMAT, name), to_bytes(&records(&backend, &Space::ALL))).unwrap();
         std::fs::write(path(FORMAT, "listing.txt"), listing(&store)).unwrap();
+    }
+}
+
+/// The same in the files of a database.
+#[cfg(feature = "rocksdb")]
+mod on_disk {
+    use std::collections::BTreeMap;
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    fn directory(format: &str, store: &str) -> PathBuf {
+        path(format, &format!("{store}.store"))
+    }
+
+    /// All files below `directory`, by their path there.
+    fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut found = BTreeMap::new();
+        for entry in fs::read_dir(directory).unwrap() {
+            let (path, name) = entry.map(|entry| (entry.path(), PathBuf::from(entry.file_name()))).unwrap();
+            if path.is_dir() {
+                found.extend(files(&path).into_iter().map(|(below, bytes)| (name.join(below), bytes)));
+            } else {
+                found.insert(name, fs::read(path).unwrap());
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn stores_on_disk_of_every_format_open_read_as_they_were_and_are_written_to() {
+        for format in formats() {
+            let expected = fs::read_to_string(path(&format, "listing.txt")).unwrap();
+            for name in STORES {
+                // Opening one leaves its mark.
+                let place = tempfile::tempdir().unwrap();
+                let fixture = files(&directory(&format, name));
+                for (file, bytes) in &fixture {
+                    let to = place.path().join(file);
+                    fs::create_dir_all(to.parent().unwrap()).unwrap();
+                    fs::write(to, bytes).unwrap();
+                }
+                let has = |file: &str| fixture.contains_key(Path::new(file));
+                assert!(has("COMMIT") && has("database/MANIFEST.guard"));
+                assert_eq!(has("LOCKED-KEY"), name == "encrypted");
+
+                let look = OpenOptions { read_only: true, ..options(name) };
+                let store = EngramStore::open_with(place.path(), &look, false).unwrap();
+                assert_sound(&store);
+                assert_eq!(listing(&store), expected, "{format} {name}");
+                drop(store);
+                assert!(files(place.path()) == fixture, "{format} {name}: reading changed it");
+
+                let store = EngramStore::open_with(place.path(), &options(name), false).unwrap();
+                assert!(store.remembers(b"long", &[4; 32], b"stat").unwrap());
+                edit_long(&store);
+                store.close().unwrap();
+                drop(store);
+                let store = EngramStore::open_with(place.path(), &look, false).unwrap();
+                assert_sound(&store);
+                let (versions, tags) = expected.split_at(expected.find("tag ").unwrap());
+                let now = listing(&store);
+                assert!(now.starts_with(versions) && now.ends_with(tags), "{format} {name}: {now}");
+                assert_eq!(store.version(5).unwrap().parent, Some(4));
+            }
+        }
+    }
+
+    #[test]
+    #[ignore = "writes the fixture of this format: only with ENGRAMS_WRITE_FIXTURES set, and only for a new format"]
+    fn write_fixtures_on_disk() {
+        if std::env::var_os("ENGRAMS_WRITE_FIXTURES").is_none() {
+            return;
+        }
+        for name in STORES {
+            let place = directory(FORMAT, name);
+            drop(fs::remove_dir_all(&place));
+            let store = EngramStore::open_with(&place, &options(name), true).unwrap();
+            write(&store);
+            assert_sound(&store);
+            store.close().unwrap();
+        }
     }
 }

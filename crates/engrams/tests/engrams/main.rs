@@ -40,3 +40,4 @@ mod streams;
 mod sums;
 mod together;
 mod trees;
+mod unreadable;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use engrams::store::backend::{Backend, Batch, Durability, MemoryBackend, Snapshot};
 use engrams::store::{Error, ErrorKind, Space};
-use engrams::{Chunking, EngramStore, IngestOptions, Result, Transaction};
+use engrams::{Chunking, CollectOptions, EngramStore, Forget, IngestOptions, Result, Retention, Transaction};
 
 use crate::common::{assert_sound, fixed, noise, open, text, try_read};
 
@@ -106,10 +106,20 @@ impl Backend for Medium {
 
 type Files = BTreeMap<&'static str, Vec<u8>>;
 
-/// A step of the session, and the files after it.
-struct Step {
-    run: fn(&mut Transaction) -> Result<()>,
-    after: Files,
+/// A step of the session.
+enum Step {
+    /// A version, and the files in it.
+    Commit(fn(&mut Transaction) -> Result<()>, Files),
+    Tag(&'static str, u64),
+    Forget(Forget),
+    Collect,
+}
+
+/// What is in a store: versions by number, and tags.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct State {
+    versions: BTreeMap<u64, Files>,
+    tags: BTreeMap<String, u64>,
 }
 
 fn old() -> Vec<u8> {
@@ -127,66 +137,120 @@ fn put(transaction: &mut Transaction, path: &str, bytes: &[u8]) -> Result<()> {
     transaction.put_file(path.as_bytes(), fixed(), &mut &*bytes).map(drop)
 }
 
-/// Ingest, overwrite, edit in place, remove with a rename and a copy, and ingest again.
+/// Ingest, overwrite, edit in place, remove with a rename and a copy, and ingest again; between them tag, forget by number
+/// and by rule, and collect.
 fn session() -> Vec<Step> {
     let small = text(700, 3);
     let edited = [&small[..100], b"wedge", &small[200..]].concat();
     vec![
-        Step {
-            run: |transaction| {
+        Step::Commit(
+            |transaction| {
                 transaction.put_directory(b"d", fixed())?;
                 put(transaction, "d/a", &old())?;
                 put(transaction, "d/b", &text(700, 3))
             },
-            after: Files::from([("d/a", old()), ("d/b", small.clone())]),
-        },
-        Step {
-            run: |transaction| put(transaction, "d/a", &new()),
-            after: Files::from([("d/a", new()), ("d/b", small)]),
-        },
-        Step {
-            run: |transaction| {
+            Files::from([("d/a", old()), ("d/b", small.clone())]),
+        ),
+        Step::Tag("first", 1),
+        Step::Commit(
+            |transaction| put(transaction, "d/a", &new()),
+            Files::from([("d/a", new()), ("d/b", small)]),
+        ),
+        Step::Commit(
+            |transaction| {
                 let mut edit = transaction.edit(b"d/b")?;
                 edit.replace(100, 200, &b"wedge"[..])?;
                 edit.finish().map(drop)
             },
-            after: Files::from([("d/a", new()), ("d/b", edited.clone())]),
-        },
-        Step {
-            run: |transaction| {
+            Files::from([("d/a", new()), ("d/b", edited.clone())]),
+        ),
+        Step::Forget(Forget { versions: vec![2], ..Forget::default() }),
+        Step::Commit(
+            |transaction| {
                 transaction.copy(b"d/b", b"d/copy")?;
                 transaction.rename(b"d/b", b"d/moved")?;
                 transaction.remove(b"d/a").map(drop)
             },
-            after: Files::from([("d/copy", edited.clone()), ("d/moved", edited.clone())]),
-        },
-        Step {
-            run: |transaction| put(transaction, "d/a", &new()),
-            after: Files::from([("d/a", new()), ("d/copy", edited.clone()), ("d/moved", edited)]),
-        },
+            Files::from([("d/copy", edited.clone()), ("d/moved", edited.clone())]),
+        ),
+        Step::Tag("first", 3),
+        // The chunks of version 1, on which those of version 3 lean, go.
+        Step::Forget(Forget {
+            keep: Retention { last: Some(1), ..Retention::default() },
+            ..Forget::default()
+        }),
+        Step::Collect,
+        Step::Commit(
+            |transaction| put(transaction, "d/a", &new()),
+            Files::from([("d/a", new()), ("d/copy", edited.clone()), ("d/moved", edited)]),
+        ),
     ]
 }
 
 fn run(store: &EngramStore, step: &Step) -> Result<()> {
-    let options =
-        IngestOptions { chunking: Some(Chunking::Fixed(1024)), threads: 1, ..IngestOptions::default() };
-    let mut transaction = Transaction::begin(store, &options)?;
-    (step.run)(&mut transaction)?;
-    transaction.commit("step").map(drop)
-}
-
-/// Every version there is shows what its step made of it.
-fn assert_exact(store: &EngramStore, session: &[Step], context: &str) {
-    let newest = store.head().unwrap().map_or(0, |head| head.number);
-    for (number, step) in (1..=newest).zip(session) {
-        let tree = store.tree(Some(number)).unwrap();
-        let paths: Vec<_> = tree.entries(b"").map(|e| e.unwrap()).filter(|e| e.file().is_some()).collect();
-        assert_eq!(paths.len(), step.after.len(), "{context}: version {number}");
-        for (path, bytes) in &step.after {
-            let found = try_read(store, path.as_bytes(), Some(number));
-            assert!(found.is_ok_and(|found| found == *bytes), "{context}: `{path}` in version {number}");
+    match step {
+        Step::Commit(fill, _) => {
+            let options = IngestOptions {
+                chunking: Some(Chunking::Fixed(1024)),
+                threads: 1,
+                ..IngestOptions::default()
+            };
+            let mut transaction = Transaction::begin(store, &options)?;
+            fill(&mut transaction)?;
+            transaction.commit("step").map(drop)
+        }
+        Step::Tag(name, version) => store.tag(name, *version),
+        Step::Forget(what) => store.forget(what).map(drop),
+        Step::Collect => {
+            let options = CollectOptions { rebase_above: 0.0, ..CollectOptions::default() };
+            store.collect(&options, &mut |_| {}).map(drop)
         }
     }
+}
+
+/// What is in the store before each step, and after the last.
+fn states(session: &[Step]) -> Vec<State> {
+    let mut states = vec![State::default()];
+    let mut newest = 0;
+    for step in session {
+        let mut state = states.last().cloned().unwrap_or_default();
+        match step {
+            Step::Commit(_, files) => {
+                newest += 1;
+                state.versions.insert(newest, files.clone());
+            }
+            Step::Tag(name, version) => drop(state.tags.insert((*name).to_owned(), *version)),
+            Step::Forget(Forget { versions, keep }) => {
+                let is_tagged = |number: &u64| state.tags.values().any(|tagged| tagged == number);
+                let by_rule = |number: &u64| keep.last.is_some() && *number < newest && !is_tagged(number);
+                state.versions.retain(|number, _| !versions.contains(number) && !by_rule(number));
+            }
+            Step::Collect => {}
+        }
+        states.push(state);
+    }
+    states
+}
+
+/// What the store says is in it, its files read where they can be: those that can't are not in it.
+fn state_of(store: &EngramStore) -> State {
+    let mut state = State::default();
+    let names = ["d/a", "d/b", "d/copy", "d/moved"];
+    for version in store.versions().unwrap() {
+        let tree = store.tree(Some(version.number)).unwrap();
+        let files = tree.entries(b"").filter(|entry| entry.as_ref().unwrap().file().is_some()).count();
+        let read =
+            |name: &&'static str| Some((*name, try_read(store, name.as_bytes(), Some(version.number)).ok()?));
+        let read: Files = names.iter().filter_map(read).collect();
+        assert_eq!(read.len(), files, "version {}", version.number);
+        state.versions.insert(version.number, read);
+    }
+    state.tags = store.tags().unwrap().into_iter().map(|tag| (tag.name, tag.version)).collect();
+    state
+}
+
+fn assert_exact(store: &EngramStore, expected: &State, context: &str) {
+    assert!(state_of(store) == *expected, "{context}");
     assert_sound(store);
 }
 
@@ -201,41 +265,46 @@ fn operations() -> u64 {
 #[test]
 fn whatever_fails_once_can_be_done_again() {
     let session = session();
+    let states = states(&session);
     for number in 0..operations() {
         let medium = Medium::failing(number..number + 1);
         let opened = open(Arc::<Medium>::clone(&medium), 1024);
         let store = opened.or_else(|_| open(Arc::<Medium>::clone(&medium), 1024)).unwrap();
-        for (done, step) in (0..).zip(&session) {
+        for (before, step) in states.iter().zip(&session) {
             if run(&store, step).is_err() {
-                assert_eq!(store.head().unwrap().map_or(0, |head| head.number), done, "operation {number}");
+                assert_exact(&store, before, &format!("after operation {number} failed"));
                 run(&store, step).unwrap();
             }
         }
-        assert_exact(&store, &session, &format!("operation {number} failed"));
+        let last = &states[session.len()];
+        assert_exact(&store, last, &format!("operation {number} failed"));
         drop(store);
         let store = open(medium.after_power_loss(usize::MAX), 1024).unwrap();
-        assert_exact(&store, &session, &format!("reopened after operation {number} failed"));
+        assert_exact(&store, last, &format!("reopened after operation {number} failed"));
     }
 }
 
 #[test]
-fn power_lost_at_any_operation_takes_nothing_that_was_committed() {
+fn power_lost_at_any_operation_takes_nothing_that_was_done() {
     let session = session();
+    let states = states(&session);
     let mut lost = 0;
     for number in 0..operations() {
         let medium = Medium::failing(number..u64::MAX);
-        let mut published = 0;
+        let mut done = 0;
         if let Ok(store) = open(Arc::<Medium>::clone(&medium), 1024) {
-            published = session.iter().take_while(|step| run(&store, step).is_ok()).count();
+            done = session.iter().take_while(|step| run(&store, step).is_ok()).count();
         }
         for kept in 0..=medium.staged() {
             let context = format!("power lost at operation {number}, {kept} staged writes kept");
             let store = open(medium.after_power_loss(kept), 1024).unwrap();
-            let found = store.head().unwrap().map_or(0, |head| head.number) as usize;
-            assert!(found == published || found == published + 1, "{context}: {found} after {published}");
-            assert_exact(&store, &session, &context);
-            session[found..].iter().for_each(|step| run(&store, step).unwrap());
-            assert_exact(&store, &session, &context);
+            let found = state_of(&store);
+            // Of a collection nothing is seen: it is run again.
+            let after = [done, done + 1].into_iter().find(|&at| states.get(at) == Some(&found));
+            let after = after.unwrap_or_else(|| panic!("{context}: {done} steps done"));
+            assert_exact(&store, &states[after], &context);
+            session[after..].iter().for_each(|step| run(&store, step).unwrap());
+            assert_exact(&store, &states[session.len()], &context);
             lost += usize::from(kept < medium.staged());
         }
     }

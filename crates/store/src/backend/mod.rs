@@ -158,7 +158,7 @@ pub trait Snapshot: Send {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>>;
 
     /// Keys from `range.from` (inclusive; empty: the first) to `range.to` (exclusive; `None`: the last). In the place of
-    /// neighbours that can't be read there is one `Corrupt` error; an ascending scan then goes on behind them.
+    /// neighbours that can't be read there is one `Corrupt` error; the scan then goes on behind them.
     fn scan<'a>(
         &'a self,
         space: Space,

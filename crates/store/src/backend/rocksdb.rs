@@ -322,7 +322,9 @@ impl Backend for RocksBackend {
             return self.database().map(drop);
         }
         self.flush_all()?;
-        compact::compact(self)
+        compact::compact(self)?;
+        // A merge that met damage is told of by the next flush.
+        self.flush_all()
     }
 
     /// Writers wait until it is done: a moment on the same file system, as long as copying takes on another one.

@@ -172,6 +172,15 @@ impl Kind {
         }
     }
 
+    /// `None` for what can't be read and is passed over. A page that nothing refers to is never found again. A chunk is,
+    /// by its name: should it come to be readable again, it must have its bases.
+    pub(super) fn unless_passed<T>(self, record: Result<T>) -> Result<Option<T>> {
+        match self {
+            Self::Chunk => record.map(Some),
+            Self::Page => unless_corrupt(record),
+        }
+    }
+
     fn beside(self, id: u64, record: &[u8]) -> u64 {
         self.bases(id, record).map_or(0, |(_, beside)| beside)
     }
@@ -182,12 +191,14 @@ impl Needs {
     /// marked: they are too young to be collected.
     ///
     /// # Errors
-    /// `Corrupt` when a record that is needed is damaged or missing: what it needs can't be told.
+    /// `Corrupt` when a record that is needed is damaged or missing, or a chunk's head can't be read: what it needs can't
+    /// be told.
     pub(super) fn of(kind: Kind, snapshot: &dyn Snapshot, marked: &mut IdSet, below: u64) -> Result<Self> {
         let mut needs = Self { ids: marked.clone(), ..Self::default() };
         let mut seen = 0;
         for record in snapshot.scan(kind.space(), KeyRange { descending: true, ..KeyRange::default() }) {
-            let (key, record) = record?;
+            // If it is needed, it is missed below.
+            let Some((key, record)) = kind.unless_passed(record)? else { continue };
             let id = id_of_key(kind.space(), &key)?;
             let size = (key.len() + record.len()) as u64;
             if id >= below {
@@ -223,7 +234,7 @@ impl Needs {
         let missing = needs.ids.len().saturating_sub(seen);
         if missing > 0 {
             return Err(Error::corrupt(format!(
-                "{missing} {:?} records that are needed are missing",
+                "{missing} {:?} records that are needed are missing or can't be read",
                 kind.space()
             )));
         }
@@ -254,7 +265,7 @@ impl Needs {
         let from = id_key(from);
         let mut bases = Vec::new();
         for record in snapshot.scan(kind.space(), KeyRange { from: &from, ..KeyRange::default() }) {
-            let (key, record) = record?;
+            let Some((key, record)) = kind.unless_passed(record)? else { continue };
             if let Ok((found, _)) = kind.bases(id_of_key(kind.space(), &key)?, &record) {
                 bases.extend(found);
             }

@@ -134,8 +134,7 @@ impl EngramStore {
     ///
     /// # Errors
     /// `Invalid` when an option is out of its range or the store was opened for reading only; `Corrupt` when damage hides
-    /// what is needed, and nothing was then
-    /// removed; `Io` or `Unavailable`, and what was removed until then is gone, all else is there.
+    /// what is needed, and nothing was then removed, or keeps the space from being given back, as the message says; `Io` or `Unavailable`, and what was removed until then is gone, all else is there.
     pub fn collect(&self, options: &CollectOptions, on_progress: &mut OnProgress<'_>) -> Result<Collected> {
         self.0.check_writable()?;
         options.compression.check()?;
@@ -159,7 +158,10 @@ impl EngramStore {
         collection.settle(report.versions)?;
         on_progress(CollectProgress { step: CollectStep::Compacting, done: 0, total: 1 });
         store.backend.flush()?;
-        store.backend.compact()?;
+        let compacted = store.backend.compact();
+        compacted.map_err(|error| {
+            error.within("what is not needed is gone, but takes its space until a repair")
+        })?;
         report.bytes_after = self.stored_bytes()?;
         Ok(report)
     }

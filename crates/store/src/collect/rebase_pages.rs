@@ -1,6 +1,7 @@
 //! Re-basing of pages: one whose base nothing else needs is coded against the nearest page on its chain that stays, or
 //! by itself.
 
+use super::mark::Kind;
 use super::{Collected, Collection};
 use crate::backend::KeyRange;
 use crate::format::{id_key, id_of_key};
@@ -17,7 +18,9 @@ impl Collection<'_> {
         let (mut from, to) = (Vec::new(), id_key(self.pages_below));
         loop {
             let range = KeyRange { from: &from, to: Some(&to), ..KeyRange::default() };
-            let run: Vec<_> = snapshot.scan(Space::Page, range).take(RUN).collect::<Result<_>>()?;
+            let readable = snapshot.scan(Space::Page, range);
+            let readable = readable.filter_map(|record| Kind::Page.unless_passed(record).transpose());
+            let run: Vec<_> = readable.take(RUN).collect::<Result<_>>()?;
             let Some((last, _)) = run.last() else { return Ok(()) };
             from = [last.as_slice(), &[0]].concat();
             for (key, record) in run {

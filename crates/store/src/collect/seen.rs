@@ -3,7 +3,7 @@
 use super::Collection;
 use crate::backend::{KeyRange, Snapshot};
 use crate::boundary::spread;
-use crate::{Batch, Durability, Result, Space};
+use crate::{Batch, Durability, Result, Space, unless_corrupt};
 
 /// Bits for each file: about one stale entry in 200 stays.
 const BITS_EACH: u64 = 16;
@@ -12,9 +12,10 @@ const MOST_BITS: u64 = 1 << 27;
 const RUN: usize = 1024;
 
 impl Collection<'_> {
-    /// Removes entries of files that the newest version does not have; returns how many.
+    /// Removes entries of files that the newest version does not have; returns how many. What can't be read stays, for
+    /// `verify` to name and a repair to drop.
     pub(super) fn sweep_seen(&self, snapshot: &dyn Snapshot) -> Result<u64> {
-        if snapshot.scan(Space::Seen, KeyRange::default()).next().transpose()?.is_none() {
+        if snapshot.scan(Space::Seen, KeyRange::default()).next().is_none() {
             return Ok(0);
         }
         let tree = self.handle.tree(None)?;
@@ -24,7 +25,7 @@ impl Collection<'_> {
         }
         let (mut removed, mut batch) = (0, Batch::new());
         for record in snapshot.scan(Space::Seen, KeyRange::default()) {
-            let (key, _) = record?;
+            let Some((key, _)) = unless_corrupt(record)? else { continue };
             if filter.may_have(&key) {
                 continue;
             }

@@ -82,7 +82,7 @@ impl Collection<'_> {
         for record in
             snapshot.scan(kind.space(), KeyRange { to: Some(&to), descending: true, ..KeyRange::default() })
         {
-            let (key, value) = record?;
+            let Some((key, value)) = kind.unless_passed(record)? else { continue };
             let id = id_of_key(kind.space(), &key)?;
             if needed.ids.contains(id) {
                 continue;

@@ -78,12 +78,12 @@ impl Verification<'_> {
     }
 
     /// `None` when some can't be read, which is reported.
-    fn count(&mut self, space: Space, of: &dyn Fn(&[u8]) -> u64) -> Result<Option<u64>> {
+    pub(super) fn count(&mut self, space: Space, of: &dyn Fn(&[u8]) -> u64) -> Result<Option<u64>> {
         let (mut unread, mut sum) = (Vec::new(), 0);
         for record in self.snapshot.scan(space, KeyRange::default()) {
             match record {
                 Ok((_, value)) => sum += of(&value),
-                Err(error) => unread.push(error),
+                Err(error) => unread.push(error.within(format_args!("{space:?} records"))),
             }
         }
         let is_whole = unread.is_empty();

@@ -11,7 +11,8 @@ use crate::encryption::spare;
 use crate::id_set::IdSet;
 use crate::mark::CommitMark;
 use crate::store::Inner;
-use crate::{EngramStore, ErrorKind, Result};
+use crate::tag::TagList;
+use crate::{EngramStore, ErrorKind, Result, Space, lost};
 
 /// How thoroughly to verify.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -84,6 +85,7 @@ impl EngramStore {
         check.chunks()?;
         check.versions(self, newest)?;
         check.tags(self)?;
+        check.rest()?;
         Ok(check.report)
     }
 }
@@ -143,9 +145,20 @@ impl Verification<'_> {
         Ok(())
     }
 
+    /// What nothing above meets, and the next ingest or collection does.
+    fn rest(&mut self) -> Result<()> {
+        self.unless_damaged(lost::read(&*self.store.backend))?;
+        for space in [Space::Meta, Space::Version, Space::Page, Space::Seen] {
+            self.count(space, &|_| 0)?;
+        }
+        Ok(())
+    }
+
     /// Tags name versions that are there.
     fn tags(&mut self, store: &EngramStore) -> Result<()> {
-        for tag in self.unless_damaged(store.tags())?.unwrap_or_default() {
+        let TagList { tags, damaged } = store.readable_tags()?;
+        damaged.into_iter().for_each(|error| self.found(error));
+        for tag in tags {
             if let Err(error) = store.version(tag.version) {
                 self.found(error.within(format_args!("tag `{}`", tag.name.escape_debug())));
             }

@@ -11,10 +11,8 @@ use crate::format::Version;
 use crate::sums::SumChanges;
 use crate::trace::{Traces, bytes_of};
 use crate::tree::{Entry, FileNode, Piece, Tree, difference_past};
+use crate::versions::MAX_MISSING;
 use crate::{EngramStore, Error, ErrorKind, Result};
-
-/// Versions in a row that can't be read; after these the rest is given up.
-const MAX_MISSING: u64 = 1000;
 
 /// What is stored of the version before, if it is known: later versions are checked against it.
 struct Known {

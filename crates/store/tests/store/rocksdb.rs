@@ -350,6 +350,17 @@ fn every_value_is_right_or_corrupt(path: &Path) -> bool {
 }
 
 #[test]
+fn no_table_names_the_machine_that_wrote_it() {
+    let place = tempfile::tempdir().unwrap();
+    let store = RocksBackend::create(place.path(), &options()).unwrap();
+    put(&store, Space::Payload, b"k", b"v", Durability::Staged);
+    drop(store);
+    let table = fs::read(&with_ending(place.path(), ".sst")[0]).unwrap();
+    let has = |text: &[u8]| table.windows(text.len()).any(|part| part == text);
+    assert!(has(b"session.identity") && !has(b"host.identity"));
+}
+
+#[test]
 fn a_missing_table_is_corrupt() {
     let place = tempfile::tempdir().unwrap();
     let store = RocksBackend::create(place.path(), &options()).unwrap();
@@ -445,21 +456,26 @@ fn a_scan_goes_on_behind_blocks_that_can_not_be_read() {
     fs::write(&table, bytes).unwrap();
     let store = RocksBackend::open(place.path(), &options()).unwrap();
     let snapshot = store.snapshot().unwrap();
-    let (mut found, mut damaged) = (Vec::new(), 0);
-    for record in snapshot.scan(Space::Head, KeyRange::default()) {
-        match record {
-            Ok((key, value)) => {
-                let id = u64::from_be_bytes(key.try_into().unwrap());
-                assert_eq!(value, noise(id, 90));
-                found.push(id);
-            }
-            Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::Corrupt);
-                damaged += 1;
+    let scan = |descending| {
+        let (mut found, mut damaged) = (Vec::new(), 0);
+        for record in snapshot.scan(Space::Head, KeyRange { descending, ..KeyRange::default() }) {
+            match record {
+                Ok((key, value)) => {
+                    let id = u64::from_be_bytes(key.try_into().unwrap());
+                    assert_eq!(value, noise(id, 90));
+                    found.push(id);
+                }
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Corrupt);
+                    damaged += 1;
+                }
             }
         }
-    }
-    assert_eq!(damaged, 2);
+        assert_eq!(damaged, 2);
+        found
+    };
+    let found = scan(false);
+    assert!(scan(true).iter().rev().eq(&found), "backwards as well");
     assert!(found.is_sorted_by(|a, b| a < b));
     assert_eq!((found.first(), found.last()), (Some(&1), Some(&3000)));
     // Exactly what can't be read by itself is passed over.

@@ -206,3 +206,65 @@ fn what_is_restored_and_reported_and_when_does_not_depend_on_threads() {
         assert!(*expected == outcome, "{threads} {read_ahead_bytes}: {:?}\n{:?}", expected.1, outcome.1);
     }
 }
+
+/// Found: one damaged page of the tree cost every file behind it.
+#[test]
+fn a_damaged_page_of_the_tree_costs_what_it_lists_alone_and_is_named() {
+    let backend = Arc::new(MemoryBackend::new());
+    let open = |backend: &Arc<MemoryBackend>| {
+        EngramStore::with_backend(Arc::<MemoryBackend>::clone(backend), &OpenOptions::default()).unwrap()
+    };
+    let store = open(&backend);
+    let mut tx = Transaction::begin(&store, &IngestOptions::default()).unwrap();
+    for directory in 0..40 {
+        tx.put_directory(format!("{directory:02}").as_bytes(), Attributes::default()).unwrap();
+        for file in 0..10 {
+            let path = format!("{directory:02}/{file}");
+            tx.put_file(path.as_bytes(), Attributes::default(), &mut path.as_bytes()).unwrap();
+        }
+    }
+    tx.commit("").unwrap();
+    drop(store);
+    let (mut first, mut middle, mut last, mut parts) = (0, 0, 0, 0);
+    for (key, good) in backend.contents(Space::Page).unwrap() {
+        let put = |value: &[u8]| {
+            let mut batch = Batch::new();
+            batch.put(Space::Page, key.as_slice(), value);
+            backend.write(batch, Durability::Durable).unwrap();
+        };
+        let mut bad = good.clone();
+        bad[1] ^= 1;
+        put(&bad);
+        let store = open(&backend);
+        let tree = store.tree(None).unwrap();
+        let (listed, damage): (Vec<_>, Vec<_>) = tree.entries(b"").partition(|entry| entry.is_ok());
+        let files: Vec<_> =
+            listed.iter().flatten().filter(|e| e.file().is_some()).map(|e| e.path.clone()).collect();
+        let dest = tempfile::tempdir().unwrap();
+        let summary = extract(&store, &tree, &[], dest.path(), &ExtractOptions::new(), &mut |_| {}).unwrap();
+        assert_eq!((summary.files, summary.failed_count), (files.len() as u64, damage.len() as u64));
+        for path in &files {
+            let path = std::str::from_utf8(path).unwrap();
+            assert_eq!(fs::read_to_string(dest.path().join(path)).unwrap(), path);
+        }
+        for (failed, error) in summary.failed.iter().zip(damage) {
+            assert!(failed.error.to_string().ends_with(&error.unwrap_err().to_string()), "{failed:?}");
+        }
+        let (has_first, has_last) = (files.contains(&b"00/0".to_vec()), files.contains(&b"39/9".to_vec()));
+        first += u64::from(!has_first && has_last);
+        middle += u64::from(has_first && has_last && files.len() < 400);
+        last += u64::from(has_first && !has_last);
+        // A part of a directory, the rest of which can't be listed.
+        if let Some(path) = files.iter().find(|path| tree.get(&path[..2]).is_err()) {
+            let dest = tempfile::tempdir().unwrap();
+            let asked = [path[..2].to_vec()];
+            let part = extract(&store, &tree, &asked, dest.path(), &ExtractOptions::new(), &mut |_| {});
+            let part = part.unwrap();
+            let below = files.iter().filter(|file| file.starts_with(&path[..3])).count();
+            assert_eq!((part.files, part.failed_count > 0), (below as u64, true));
+            parts += 1;
+        }
+        put(&good);
+    }
+    assert!(first.min(middle).min(last).min(parts) > 0, "{first} {middle} {last} {parts}");
+}

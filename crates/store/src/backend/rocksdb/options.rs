@@ -79,9 +79,9 @@ pub(super) fn tuned(options: &RocksOptions, create: bool) -> (Options, Vec<Colum
 ///
 /// No `IDENTITY` file: the manifest holds the identity. No preallocation: a crash would leave megabytes
 /// behind. The manifest is rewritten when half of it is history. Two flushes at a time: each waits for its syncs half of
-/// the time.
+/// the time. No table names the machine that wrote it.
 const DATABASE_BY_NAME: &str = "write_identity_file=false;allow_fallocate=false;max_manifest_space_amp_pct=100;\
-     max_background_flushes=2;max_background_compactions=4";
+     max_background_flushes=2;max_background_compactions=4;db_host_id=";
 
 /// Options of a family that the binding has no setter for.
 ///

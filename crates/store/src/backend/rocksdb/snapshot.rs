@@ -27,8 +27,9 @@ impl<'b> RocksSnapshot<'b> {
             cursor.seek_to_first();
         }
         let prefix = Prefix::of(space);
-        let at = [prefix.as_slice(), range.from].concat();
-        Ok(Some(Scan { snapshot: self, space, range, cursor, at, done: false }))
+        let start = if range.descending { range.to.unwrap_or(&[0xff; 8]) } else { range.from };
+        let at = [prefix.as_slice(), start].concat();
+        Ok(Some(Scan { snapshot: self, space, range, cursor, at, skipped: Vec::new(), done: false }))
     }
 
     fn cursor<'a>(&'a self, space: Space, range: KeyRange<'a>) -> Result<Cursor<'a>> {
@@ -90,8 +91,10 @@ struct Scan<'a> {
     space: Space,
     range: KeyRange<'a>,
     cursor: Cursor<'a>,
-    /// The key given out last, as the database has it; at first the lower bound.
+    /// The key given out last, as the database has it; at first the bound where the scan begins.
     at: Vec<u8>,
+    /// Records to be given out next, the last one first.
+    skipped: Vec<KeyValue>,
     done: bool,
 }
 
@@ -108,28 +111,40 @@ impl Scan<'_> {
         let (space, last) = self.at.split_at(Prefix::of(self.space).as_slice().len().min(self.at.len()));
         let (space, number) = (space.to_vec(), number_of(last));
         let key = |number: u64| [space.as_slice(), &number.to_be_bytes()].concat();
-        let (mut low, mut step) = (number, 1);
+        let (mut near, mut step) = (number, 1);
         loop {
-            let Some(high) = low.checked_add(step) else {
-                return self.is_readable_from(&key(u64::MAX)) && self.cursor.valid();
-            };
-            if self.is_readable_from(&key(high)) {
-                return self.narrow(low, high, &key);
+            let far =
+                if self.range.descending { near.saturating_sub(step) } else { near.saturating_add(step) };
+            if self.is_readable_from(&key(far)) {
+                return self.narrow(near, far, &key);
             }
-            low = high;
-            if low - number >= SMALL_STEPS {
+            if far == near {
+                return false;
+            }
+            near = far;
+            if near.abs_diff(number) >= SMALL_STEPS {
                 step = step.saturating_mul(2);
             }
         }
     }
 
-    /// `low` can't be read and `high` can: puts the cursor on the first key behind the damage.
-    fn narrow(&mut self, mut low: u64, mut high: u64, key: &dyn Fn(u64) -> Vec<u8>) -> bool {
-        while high - low > 1 {
-            let middle = low + (high - low) / 2;
-            if self.is_readable_from(&key(middle)) { high = middle } else { low = middle }
+    /// `near` can't be read and `far` can: puts the cursor on the first key behind the damage.
+    fn narrow(&mut self, mut near: u64, mut far: u64, key: &dyn Fn(u64) -> Vec<u8>) -> bool {
+        while near.abs_diff(far) > 1 {
+            let middle = near.midpoint(far);
+            if self.is_readable_from(&key(middle)) { far = middle } else { near = middle }
         }
-        self.is_readable_from(&key(high)) && self.cursor.valid()
+        self.is_readable_from(&key(far)) && self.cursor.valid()
+    }
+
+    /// What can be read between the cursor and the key given out last. A cursor that goes backwards reads the record before
+    /// the one it is at, so it does not come to the one just behind the damage.
+    fn skipped(&self) -> Vec<KeyValue> {
+        let prefix = Prefix::of(self.space).as_slice().len();
+        let below = self.cursor.key().and_then(|key| key.get(prefix..));
+        let from = below.map_or_else(|| self.range.from.to_vec(), |below| [below, &[0]].concat());
+        let range = KeyRange { from: &from, to: self.at.get(prefix..), descending: false };
+        self.snapshot.scan(self.space, range).filter_map(Result::ok).collect()
     }
 
     fn is_readable_from(&mut self, key: &[u8]) -> bool {
@@ -138,7 +153,11 @@ impl Scan<'_> {
             Ok(cursor) => self.cursor = cursor,
             Err(_) => return false,
         }
-        self.cursor.seek(key);
+        if self.range.descending {
+            self.cursor.seek_for_prev(key);
+        } else {
+            self.cursor.seek(key);
+        }
         self.cursor.valid() || self.cursor.status().is_ok()
     }
 }
@@ -154,6 +173,9 @@ impl Iterator for Scan<'_> {
     type Item = Result<KeyValue>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if let Some(record) = self.skipped.pop() {
+            return Some(Ok(record));
+        }
         if self.done {
             return None;
         }
@@ -167,8 +189,10 @@ impl Iterator for Scan<'_> {
                 return None;
             };
             let error = self.snapshot.backend.failure("scan", failed);
-            let passes = error.kind() == ErrorKind::Corrupt && !self.range.descending;
-            self.done = !(passes && self.pass_damage());
+            self.done = error.kind() != ErrorKind::Corrupt || !self.pass_damage();
+            if error.kind() == ErrorKind::Corrupt && self.range.descending {
+                self.skipped = self.skipped();
+            }
             return Some(Err(error));
         };
         self.at.clear();
