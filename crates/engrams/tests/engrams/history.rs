@@ -26,7 +26,8 @@ fn old_versions_stay_exact_after_a_hundred_overwrites() {
         assert!(blake3::hash(&read(&store, "f", at as u64 + 1)) == *hash, "version {}", at + 1);
     }
     let stats = store.stats().unwrap();
-    assert!(stats.max_chain <= 8 && stats.ingested_bytes > 99 << 20, "{stats:?}");
+    assert!(stats.max_chain <= u64::from(store.superblock().max_depth), "{stats:?}");
+    assert!(stats.ingested_bytes > 99 << 20, "{stats:?}");
     assert!(stats.stored_bytes < 3 << 20, "{stats:?}");
     assert_eq!(store.versions().unwrap().len(), 100);
 }
