@@ -149,9 +149,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 const UNNAMED: &str = "its bytes do not match its name";
 
-/// Heads kept in memory. Few: small things that outlive the chunks beside them keep their memory from being used
-/// again, and reading a head costs little (docs/decisions/0013).
-const CACHED_HEADS: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
+/// Heads kept in memory: some 200 bytes each. Not more: small things that outlive the chunks beside them keep their memory
+/// from being used again (docs/decisions/0013).
+const CACHED_HEADS: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
+/// Heads read at once.
+const HEADS_READ: u64 = 16;
 
 impl ChunkReader {
     pub(crate) fn new(backend: Arc<dyn Backend>, superblock: &Superblock, cache_bytes: usize) -> Self {
@@ -186,16 +188,40 @@ impl ChunkReader {
         self.stored_head(id)
     }
 
-    /// The head of chunk `id` as it is stored now.
+    /// The head of chunk `id` as it is stored now. Whoever needs one mostly needs those beside it: they are read too, which
+    /// takes little longer.
     fn stored_head(&self, id: u64) -> Result<Option<Arc<Head>>> {
         let changes = self.cache().changes;
-        let Some(record) = self.backend.get(Space::Head, &id_key(id))? else { return Ok(None) };
-        let head = Arc::new(Head::decode(id, &record, Superblock::MAX_CHUNK_BYTES)?);
+        let first = id - id % HEADS_READ;
+        let keys: Vec<_> = (first..first + HEADS_READ).map(id_key).collect();
+        let slices: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
+        // What lies beside it may be damaged.
+        let records = match self.backend.multi_get(Space::Head, &slices) {
+            Ok(records) => records,
+            Err(error) if error.kind() == ErrorKind::Corrupt => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let decode =
+            |id, record: Vec<u8>| Head::decode(id, &record, Superblock::MAX_CHUNK_BYTES).map(Arc::new);
+        let (mut wanted, mut heads) = (None, Vec::new());
+        for (at, record) in (first..).zip(records) {
+            if at == id {
+                wanted = Some(record);
+            } else if let Some(Ok(head)) = record.map(|record| decode(at, record)) {
+                heads.push((at, head));
+            }
+        }
+        let wanted = match wanted {
+            Some(record) => record,
+            None => self.backend.get(Space::Head, &id_key(id))?,
+        };
+        let head = wanted.map(|record| decode(id, record)).transpose()?;
+        heads.extend(head.clone().map(|head| (id, head)));
         let mut cache = self.cache();
         if cache.changes == changes {
-            cache.heads.put(id, Arc::clone(&head));
+            heads.into_iter().for_each(|(id, head)| drop(cache.heads.put(id, head)));
         }
-        Ok(Some(head))
+        Ok(head)
     }
 
     /// The plain bytes of chunk `id`, checked against its name.
