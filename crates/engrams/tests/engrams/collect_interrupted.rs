@@ -15,7 +15,7 @@ use crate::common::{
 /// Six versions of text that drifts, of which one is kept: a collection has to do everything it ever does.
 fn before_collection() -> (Records, Vec<u8>) {
     let (store, backend) = small_store(1024);
-    let mut bytes = text(50_000, 1);
+    let mut bytes = text(60_000, 1);
     for version in 1..=6 {
         let mut tx = Transaction::begin(&store, &IngestOptions::default()).unwrap();
         tx.put_file(b"f", fixed(), &mut &bytes[..]).unwrap();
