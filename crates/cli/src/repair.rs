@@ -12,7 +12,7 @@ use crate::key::{self, Access};
 use crate::path_text::readable;
 use crate::progress::Progress;
 use crate::session::{Output, Session};
-use crate::{Ending, figures};
+use crate::{Ending, figures, place};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -75,7 +75,7 @@ pub(crate) fn run(session: &Session, verb: &Repair) -> Result<Ending, Failure> {
         Ok(())
     };
     let on_progress = &mut |step: RepairProgress| progress.set(step.done, step.total);
-    let found = EngramStore::repair(&session.store, &options, from_directories, on_progress)?;
+    let found = place::repair(&session.store, &options, from_directories, on_progress)?;
     progress.finish();
     answer(session, verb, found)
 }
