@@ -26,7 +26,7 @@ struct Input {
 
 #[derive(Debug, Arbitrary)]
 enum Payload {
-    /// The name in the head is that of `claimed`.
+    /// The name in the head is that of `claimed`. A splice may say its script in a few bytes each: see [`forged_splice`].
     Any { coded: Vec<u8>, claimed: Recipe },
     /// What an encoder makes of the first base with an edit, and then some bytes changed; the head knows of the change.
     Coded { level: u8, at: u16, edit: Vec<u8>, flips: Vec<(u16, u8)> },
@@ -52,6 +52,38 @@ impl Recipe {
 
 fn coding(byte: u8) -> Coding {
     [Coding::Raw, Coding::Lz4, Coding::Zstd, Coding::Splice][usize::from(byte % 4)]
+}
+
+/// A splice whose script these bytes say, and whose literals are coded as they should be.
+///
+/// How many copies; of each the literals before it, its length beyond the least, and where it is from; the rest is literals.
+fn forged_splice(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.iter().copied();
+    let count = bytes.next().unwrap_or(0);
+    let mut payload = Vec::new();
+    put_varint(&mut payload, count.into());
+    for _ in 0..count {
+        for _ in 0..3 {
+            let (low, high) = (bytes.next().unwrap_or(0), bytes.next().unwrap_or(0));
+            // Short ones mostly, and a few that nothing is long enough for.
+            let shift = if high < 0xf0 { 0 } else { 4 * u32::from(high & 0xf) };
+            put_varint(&mut payload, ((u64::from(high % 32) << 8) | u64::from(low)) << shift);
+        }
+    }
+    let literals: Vec<u8> = bytes.collect();
+    if !literals.is_empty() {
+        let mut encoder = Encoder::new(Compression::Zstd(1)).expect("the level is one of zstd's");
+        payload.extend(encoder.correction(&literals, b"").expect("there is memory"));
+    }
+    payload
+}
+
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
 }
 
 fn put(backend: &MemoryBackend, id: u64, head: &Head, payload: Vec<u8>) {
@@ -92,7 +124,12 @@ fuzz_target!(|input: Input| {
     let id = bases.len() as u64 + 1;
 
     let (plain, coding, coded, exact) = match input.payload {
-        Payload::Any { coded, claimed } => (claimed.bytes(), coding(input.coding), coded, false),
+        Payload::Any { coded, claimed } => {
+            let coding = coding(input.coding);
+            let forge = coding == Coding::Splice && input.coding >= 128;
+            let coded = if forge { forged_splice(&coded) } else { coded };
+            (claimed.bytes(), coding, coded, false)
+        }
         Payload::Coded { level, at, edit, flips } => {
             let mut plain = bases.first().cloned().unwrap_or_default();
             let at = usize::from(at) % (plain.len() + 1);

@@ -12,7 +12,7 @@ const BARE_TARGET: &str = "thumbv7em-none-eabi";
 
 /// Checks the resolved packages first (cheap), then that it compiles (dev profile, no RocksDB).
 pub(crate) fn check(workspace: &Workspace) -> Outcome {
-    for package in ["engrams-store", "engrams"] {
+    for package in ["engrams-store", "engrams", "engrams-cli"] {
         if !builds_cpp(workspace, package, &[])? {
             return Err(format!(
                 "{package} with default features does not build {CPP}: this check sees nothing"

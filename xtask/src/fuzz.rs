@@ -46,7 +46,30 @@ pub(crate) fn run(workspace: &Workspace) -> Outcome {
         run.arg("run").arg("--target-dir").arg(&built).arg(target).arg(&corpus);
         run.args(known.iter().filter(|directory| directory.is_dir()));
         run.arg("--").arg(format!("-max_total_time={SECONDS}")).args(["-rss_limit_mb=3000", "-verbosity=0"]);
+        let dictionary = home.join("dictionaries").join(format!("{target}.dict"));
+        if dictionary.is_file() {
+            run.arg(format!("-dict={}", dictionary.display()));
+        }
         process::run(run.args(options))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_target_is_run_and_every_seed_and_dictionary_belongs_to_one() {
+        let home = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz");
+        let names = |kind: &str| {
+            let entries = fs::read_dir(format!("{home}/{kind}")).unwrap();
+            entries.map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        };
+        let is_run = |name: &String| TARGETS.iter().any(|(target, _)| target == name);
+        assert_eq!(names("fuzz_targets").filter(is_run).count(), TARGETS.len());
+        for kind in ["fuzz_targets", "seeds", "regressions", "dictionaries"] {
+            assert_eq!(names(kind).find(|name| !is_run(name)), None, "{kind}");
+        }
+    }
 }

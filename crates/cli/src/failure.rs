@@ -35,12 +35,17 @@ impl Failure {
         Self { quiet, ..Self::new(format!("writing to standard output: {error}"), "run it again") }
     }
 
+    /// What is said of it.
+    pub(crate) fn line(&self) -> String {
+        one_line(&format!("{}; {}", self.what, self.advice))
+    }
+
     /// Says it on standard error, and with which status to exit.
     pub(crate) fn report(&self) -> ExitCode {
         if self.quiet {
             return ExitCode::SUCCESS;
         }
-        warn(&format_args!("{}; {}", self.what, self.advice));
+        warn(&self.line());
         ExitCode::from(self.status)
     }
 }

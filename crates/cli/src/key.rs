@@ -8,6 +8,7 @@ use engrams::{EngramStore, ErrorKind, OpenOptions, StoreKey};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
+use crate::place;
 
 const PASSPHRASE: &str = "ENGRAMS_PASSPHRASE";
 const NEW_PASSPHRASE: &str = "ENGRAMS_NEW_PASSPHRASE";
@@ -36,7 +37,7 @@ pub(crate) fn open(store: &Path, key_file: Option<&PathBuf>, access: Access) -> 
         _ => (false, false),
     };
     let keyed = options.key.is_some();
-    let has_key = match EngramStore::open_with(store, &options, create && (keyed || !encrypt)) {
+    let has_key = match place::open(store, &options, create && (keyed || !encrypt)) {
         Ok(_) if encrypt && !keyed => {
             let advice = "ingest into a new one: only that can become an encrypted one";
             return Err(Failure::new("the store is not encrypted", advice));
@@ -60,7 +61,7 @@ pub(crate) fn open(store: &Path, key_file: Option<&PathBuf>, access: Access) -> 
         return Err(Failure::new(what, advice));
     };
     let options = OpenOptions { key: Some(key), ..options };
-    Ok(EngramStore::open_with(store, &options, create)?)
+    Ok(place::open(store, &options, create)?)
 }
 
 /// The key that a store is to have from now on.

@@ -1,6 +1,8 @@
 //! `engrams repair`: heals what is damaged where the bytes still exist, drops only what can't be saved, and names it.
 
-use std::path::PathBuf;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use engrams::{EngramStore, OpenOptions, RepairOptions, RepairProgress, RepairReport, tree_fs};
@@ -12,12 +14,12 @@ use crate::key::{self, Access};
 use crate::path_text::readable;
 use crate::progress::Progress;
 use crate::session::{Output, Session};
-use crate::{Ending, figures};
+use crate::{Ending, figures, place};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The damaged files are kept in `damaged-1` (2, 3, ..) beside the database; remove them when all is well. Where tables \
-are damaged, the rest of them is written once more: have as much room free as the store takes.
+The damaged files are kept in `damaged-1` (2, 3, ..) beside the database, and named in the report; remove them when \
+all is well. Where tables are damaged, the rest of them is written once more: have as much room free as the store takes.
 
 A file whose bytes are found nowhere stays listed, and reading it fails, until somebody ingests them again or \
 repairs with --from. What a damaged page of a version's tree listed is not known any more: the version then goes on \
@@ -56,10 +58,20 @@ struct Report {
     dropped: Vec<String>,
     lost_versions: Vec<u64>,
     kept_aside: Option<String>,
+    left_behind: Vec<LeftBehind>,
+}
+
+/// What a repair left beside the database.
+#[derive(Serialize)]
+struct LeftBehind {
+    path: String,
+    /// Bytes that removing it frees.
+    frees: u64,
 }
 
 pub(crate) fn run(session: &Session, verb: &Repair) -> Result<Ending, Failure> {
     let key_file = session.key_file.as_ref();
+    check_sources(session, verb)?;
     let open = |path: &PathBuf| key::open(path, key_file, Access::Read);
     let sources = verb.from_store.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let open = OpenOptions { key: key::given(key_file)?, ..OpenOptions::default() };
@@ -75,9 +87,65 @@ pub(crate) fn run(session: &Session, verb: &Repair) -> Result<Ending, Failure> {
         Ok(())
     };
     let on_progress = &mut |step: RepairProgress| progress.set(step.done, step.total);
-    let found = EngramStore::repair(&session.store, &options, from_directories, on_progress)?;
+    let found = place::repair(&session.store, &options, from_directories, on_progress)?;
     progress.finish();
     answer(session, verb, found)
+}
+
+/// A path that was mistyped is refused before anything is done.
+fn check_sources(session: &Session, verb: &Repair) -> Result<(), Failure> {
+    let repaired = fs::canonicalize(&session.store).ok();
+    for path in &verb.from {
+        let is_store = path.join("database").is_dir() && path.join("COMMIT").is_file();
+        check_source("--from", path, repaired.as_deref())?;
+        if is_store {
+            return Err(refused("--from", path, "it is a store", "give it with --from-store"));
+        }
+    }
+    for path in &verb.from_store {
+        // The second: a repair of that store was interrupted, which opening it says.
+        let is_store = ["database", "repair.ready"].iter().any(|name| path.join(name).is_dir());
+        check_source("--from-store", path, repaired.as_deref())?;
+        if !is_store {
+            return Err(refused(
+                "--from-store",
+                path,
+                "it is no store",
+                "give a directory of files with --from",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A directory that can be read, elsewhere than the store that is repaired.
+fn check_source(option: &str, path: &Path, repaired: Option<&Path>) -> Result<(), Failure> {
+    match fs::canonicalize(path).and_then(|real| fs::read_dir(&real).map(|_| real)) {
+        Ok(real) if repaired.is_some_and(|repaired| real.starts_with(repaired)) => Err(refused(
+            option,
+            path,
+            "it is, or lies in, the store that is repaired",
+            "name another directory",
+        )),
+        Ok(_) => Ok(()),
+        Err(_) if path.is_file() => Err(refused(option, path, "it is a file", "name the directory it is in")),
+        Err(error) => Err(refused(option, path, &error.to_string(), "name a directory that can be read")),
+    }
+}
+
+fn refused(option: &str, path: &Path, why: &str, advice: &str) -> Failure {
+    Failure::usage(format!("{option} {}: {why}; nothing was changed", path.display()), advice)
+}
+
+/// What removing this directory frees: tables that another database has too stay.
+fn frees(directory: &Path) -> u64 {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let of = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(data) if data.is_dir() => frees(&entry.path()),
+        Ok(data) if data.nlink() == 1 => data.len(),
+        _ => 0,
+    };
+    entries.map(of).sum()
 }
 
 fn answer(session: &Session, verb: &Repair, found: RepairReport) -> Result<Ending, Failure> {
@@ -95,6 +163,11 @@ fn answer(session: &Session, verb: &Repair, found: RepairReport) -> Result<Endin
             dropped: found.dropped,
             lost_versions: found.lost_versions,
             kept_aside: found.kept_aside.map(|path| path.display().to_string()),
+            left_behind: found
+                .left_behind
+                .iter()
+                .map(|path| LeftBehind { path: path.display().to_string(), frees: frees(path) })
+                .collect(),
         };
         session.report(&report, String::new)?;
         return Ok(ending);
@@ -123,8 +196,14 @@ fn answer(session: &Session, verb: &Repair, found: RepairReport) -> Result<Endin
             figures::counted(found.lost_chunks, "chunk", "chunks"),
         )
     })?;
-    if let Some(aside) = &found.kept_aside {
-        output.text(&format!("the damaged files are in {}\n", aside.display()))?;
+    for path in &found.left_behind {
+        let (shown, frees) = (path.display(), figures::bytes(frees(path)));
+        let whose = if found.kept_aside.as_ref() == Some(path) {
+            format!("the damaged files are in {shown}")
+        } else {
+            format!("{shown} is left of an earlier repair")
+        };
+        output.text(&format!("{whose}: remove this directory when all is well, which frees {frees}\n"))?;
     }
     output.finish()?;
     Ok(ending)

@@ -279,6 +279,82 @@ fn a_lost_table_comes_back_from_a_copy_of_the_store() {
     }
 }
 
+/// All files of the store, with what is in them.
+fn contents(bed: &Bed) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut pending = vec![bed.path("store")];
+    let mut found = Vec::new();
+    while let Some(directory) = pending.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                pending.push(path);
+            } else {
+                found.push((path.clone(), fs::read(path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Found: the repair was done and said nothing of it, or was undone at its end.
+#[test]
+fn a_source_that_was_mistyped_is_refused_before_anything_is_changed() {
+    let bed = bed();
+    fs::create_dir_all(bed.path("empty")).unwrap();
+    std::os::unix::fs::symlink(bed.path("store"), bed.path("link")).unwrap();
+    bed.ok(&["backup", "copy"]);
+    flip(&manifest(&bed), 30);
+    let before = contents(&bed);
+    let wrong = [
+        ("--from", "missing", "No such file"),
+        ("--from", "t/large", "it is a file"),
+        ("--from", "copy", "--from-store"),
+        ("--from", "store", "the store that is repaired"),
+        ("--from", "link/database", "the store that is repaired"),
+        ("--from-store", "missing", "No such file"),
+        ("--from-store", "t/large", "it is a file"),
+        ("--from-store", "t", "it is no store"),
+        ("--from-store", "empty", "it is no store"),
+        ("--from-store", "link", "the store that is repaired"),
+    ];
+    for (option, path, why) in wrong {
+        let answer = bed.run(&["repair", "--from", "t", option, path]);
+        let line = answer.line(2);
+        assert!(line.starts_with(&format!("engrams: {option} {path}: ")), "{line}");
+        assert!(line.contains(why) && line.contains("nothing was changed"), "{line}");
+        assert!(contents(&bed) == before, "{option} {path}");
+    }
+    let answer = bed.run(&["repair", "--from", "t", "--from", "empty", "--from-store", "copy"]);
+    assert_eq!(answer.status, 0, "{answer:?}");
+    assert_all_back(&bed);
+}
+
+#[test]
+fn what_repairs_left_behind_is_said_and_what_to_do_with_it() {
+    let bed = bed();
+    for (number, damaged) in [1_usize, 2].iter().zip(["damaged-1", "damaged-2"]) {
+        flip(&manifest(&bed), 30);
+        let aside = bed.path("store").join(damaged);
+        let answer = bed.run(&["repair"]);
+        let said =
+            format!("the damaged files are in {}: remove this directory when all is well", aside.display());
+        assert!(answer.status == 0 && answer.text().contains(&said), "{answer:?}");
+        let earlier = answer.text().lines().filter(|line| line.contains("is left of an earlier repair"));
+        assert_eq!(earlier.count(), number - 1, "{answer:?}");
+        assert!(aside.is_dir());
+    }
+    let report = bed.json(&["repair"]);
+    let left = report["left_behind"].as_array().unwrap();
+    assert!(left.len() == 2 && report["kept_aside"].is_null(), "{report}");
+    for directory in left {
+        assert!(directory["frees"].as_u64().unwrap() > 0, "{report}");
+        fs::remove_dir_all(directory["path"].as_str().unwrap()).unwrap();
+    }
+    assert_all_back(&bed);
+    assert!(!bed.ok(&["repair"]).text().contains("earlier repair"));
+}
+
 #[test]
 fn a_store_that_is_in_use_or_not_there_is_not_repaired() {
     let bed = bed();

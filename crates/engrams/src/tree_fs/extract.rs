@@ -108,7 +108,8 @@ pub struct ExtractSummary {
 /// used as they are. Owners are restored where the system permits; where it does not, the set-user-id and
 /// set-group-id bits are not restored either.
 ///
-/// A path that can't be restored is reported and the rest goes on.
+/// A path that can't be restored is reported and the rest goes on. One whose attributes the file system refuses has its
+/// content, and is reported.
 ///
 /// # Errors
 /// `Invalid`: one of `paths` is no path. `NotFound`: `tree` has nothing at one of them. `Io`: `dest` can't be made or
@@ -258,8 +259,8 @@ impl Extract<'_> {
             let handle = open_directory(above, name)?;
             let mode = FileStat::from(fstat(&handle)?).mode;
             if self.force && mode & 0o700 != 0o700 {
-                // It gets its own mode when everything is in it.
-                fchmod(&handle, Mode::from(mode | 0o700))?;
+                // It gets its own mode when everything is in it, or it is said then why not.
+                let _ = fchmod(&handle, Mode::from(mode | 0o700));
             }
             return Ok(false);
         }
@@ -275,7 +276,7 @@ impl Extract<'_> {
         let (above, name) = self.destination.parent(&entry.path).map_err(placing)?;
         check_free(&above, name, self.force).map_err(placing)?;
         let link = Temporary::symlink(&above, target).map_err(placing)?;
-        let lost = restore::of_link(link.directory(), link.name(), &entry.attributes).map_err(placing)?;
+        let lost = restore::of_link(link.directory(), link.name(), &entry.attributes);
         link.publish(name, self.force).map_err(placing)?;
         self.summary.symlinks += 1;
         Ok(lost)
@@ -302,7 +303,7 @@ impl Extract<'_> {
             None if has_content(node) => return Err(Error::corrupt("its content was not opened")),
             None => {}
         }
-        let lost = restore::of_open(&file, &entry.attributes).map_err(placing)?;
+        let lost = restore::of_open(&file, &entry.attributes);
         new.publish(name, self.force).map_err(placing)?;
         self.summary.files += 1;
         self.summary.bytes += node.size;
@@ -359,7 +360,7 @@ impl Extract<'_> {
         {
             let restored = self.destination.parent(&path).and_then(|(above, name)| {
                 let handle = open_directory(&above, name)?;
-                restore::of_open(&handle.into(), &attributes)
+                Ok(restore::of_open(&handle.into(), &attributes))
             });
             match restored {
                 Ok(lost) if lost.is_empty() => {}

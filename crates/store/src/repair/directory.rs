@@ -52,7 +52,7 @@ impl EngramStore {
         remove(&path.join(READY)).map_err(io)?;
         let outcome = in_copy(path, &database, options, on_lost, on_progress);
         drop(remove(&path.join(WORK)));
-        outcome
+        outcome.map(|report| RepairReport { left_behind: left_behind(path), ..report })
     }
 }
 
@@ -119,6 +119,19 @@ fn replace(path: &Path, place: &Path, on_step: &mut dyn FnMut()) -> io::Result<P
     on_step();
     sync(path)?;
     Ok(aside)
+}
+
+/// What repairs left in the store's directory, oldest first.
+fn left_behind(path: &Path) -> Vec<PathBuf> {
+    let is_ours = |name: &str| {
+        let number = name.strip_prefix(ASIDE);
+        [WORK, READY].contains(&name) || number.is_some_and(|number| number.parse::<u64>().is_ok())
+    };
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.retain(|name| is_ours(name));
+    names.sort_by(|one, other| (one.len(), one).cmp(&(other.len(), other)));
+    names.into_iter().map(|name| path.join(name)).collect()
 }
 
 fn sync(directory: &Path) -> io::Result<()> {
@@ -250,6 +263,24 @@ mod tests {
                 assert!(repaired(&store, &options).was_sound(), "{what}");
             }
         }
+    }
+
+    #[test]
+    fn what_repairs_leave_behind_is_in_the_report_oldest_first() {
+        let place = tempfile::tempdir().unwrap();
+        let options = RepairOptions::default();
+        damaged(place.path(), &options, 3);
+        for name in ["damaged-2", "damaged-10", "damaged-x", "mine"] {
+            fs::create_dir(place.path().join(name)).unwrap();
+        }
+        let report = repaired(place.path(), &options);
+        let path = |name: &str| place.path().join(name);
+        assert_eq!(report.kept_aside, Some(path("damaged-1")));
+        assert_eq!(report.left_behind, ["damaged-1", "damaged-2", "damaged-10"].map(path));
+        fs::remove_dir_all(path("damaged-1")).unwrap();
+        let report = repaired(place.path(), &options);
+        assert!(report.was_sound() && report.kept_aside.is_none());
+        assert_eq!(report.left_behind, ["damaged-2", "damaged-10"].map(path));
     }
 
     #[test]

@@ -84,6 +84,9 @@ pub struct RepairReport {
     pub lost_versions: Vec<u64>,
     /// Where the damaged files were put, if they were replaced.
     pub kept_aside: Option<PathBuf>,
+    /// All that this repair and earlier ones left in the store's directory, oldest first: damaged databases that were kept
+    /// aside, and what of their work could not be removed. Nothing needs it.
+    pub left_behind: Vec<PathBuf>,
 }
 
 impl RepairReport {
