@@ -1,7 +1,7 @@
 //! A backend in memory: every key keeps the values that some open snapshot can still see.
 //!
 //! For tests, for small transient stores, and as the plainest reading of the contract. Nothing survives the
-//! value, so both durability levels mean the same here. Reads share one lock, writes exclude them briefly; a
+//! value, so all durability levels mean the same here. Reads share one lock, writes exclude them briefly; a
 //! scan takes the lock once per item, so that it never keeps writers out.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,7 +1,7 @@
 //! The store's default database: RocksDB, tuned for few large appends and a small footprint.
 //!
 //! Staged writes skip the write-ahead log; all column families flush as one, so what a crash leaves of them is a
-//! prefix. Durable writes go through the log and sync it. A clean close leaves tables, a manifest and two small
+//! prefix. Durable writes go through the log and sync it; settled ones skip it and flush. A clean close leaves tables, a manifest and two small
 //! files, nothing else. The database itself, and with it the lock that keeps other processes out, is let go
 //! when the value is dropped: open snapshots borrow it until then.
 
@@ -227,7 +227,7 @@ impl RocksBackend {
         }
         let mut how = WriteOptions::default();
         match durability {
-            Durability::Staged => how.disable_wal(true),
+            Durability::Staged | Durability::Settled => how.disable_wal(true),
             Durability::Durable => how.set_sync(true),
         }
         database.write_opt(changes, &how).map_err(|error| {
@@ -297,11 +297,18 @@ impl Backend for RocksBackend {
     fn write(&self, batch: Batch, durability: Durability) -> Result<()> {
         if batch.preconditions.is_empty() {
             let _shared = self.gate.read().unwrap_or_else(PoisonError::into_inner);
-            self.apply(&batch, durability)
+            self.apply(&batch, durability)?;
         } else {
             let _alone = self.gate.write().unwrap_or_else(PoisonError::into_inner);
-            self.apply(&batch, durability)
+            self.apply(&batch, durability)?;
         }
+        if durability != Durability::Settled {
+            return Ok(());
+        }
+        self.flush().inspect_err(|_| {
+            // It can be read, and is on no medium: nobody may go on from that.
+            self.state.fetch_max(FAILED, Ordering::AcqRel);
+        })
     }
 
     fn flush(&self) -> Result<()> {
