@@ -77,12 +77,13 @@ pub trait Backend: Send + Sync + 'static {
     fn flush(&self) -> Result<()>;
 
     /// Gives back to the medium what deleted and replaced records took, as far as it is worth the work; nothing that can
-    /// be read changes. A backend that keeps no such space does nothing.
+    /// be read changes. A backend that keeps no such space does nothing. Returns the bytes of what it could have given back
+    /// and could not yet, because something still uses it or the medium did not let it go.
     ///
     /// # Errors
-    /// `Io` or `Unavailable`; no record is lost.
-    fn compact(&self) -> Result<()> {
-        Ok(())
+    /// `Io` or `Unavailable` when space is not given back because that failed; no record is lost.
+    fn compact(&self) -> Result<u64> {
+        Ok(0)
     }
 
     /// Makes a copy of everything that is there at one instant, while others read and write: a directory that the same

@@ -240,21 +240,23 @@ impl RocksBackend {
 
     /// Waits while flushes are behind: a second set of write buffers costs more memory than waiting costs time.
     fn wait_for_room(&self) -> Result<()> {
-        let sum = |property: &PropName| -> Result<u64> {
-            FAMILIES.iter().try_fold(0, |sum, name| {
-                let value = self.database()?.property_int_value_cf(self.family_named(name)?, property);
-                let value = value.map_err(|error| self.failure("measure", error))?;
-                Ok(sum + value.unwrap_or(0))
-            })
-        };
         // What can't be flushed is told by the next write.
-        while sum(properties::CUR_SIZE_ALL_MEM_TABLES)? > self.buffers
-            && sum(properties::NUM_IMMUTABLE_MEM_TABLE)? > 0
-            && sum(properties::BACKGROUND_ERRORS)? == 0
+        while self.sum(properties::CUR_SIZE_ALL_MEM_TABLES)? > self.buffers
+            && self.sum(properties::NUM_IMMUTABLE_MEM_TABLE)? > 0
+            && self.sum(properties::BACKGROUND_ERRORS)? == 0
         {
             std::thread::sleep(FLUSH_POLL);
         }
         Ok(())
+    }
+
+    /// What the database counts, of all families.
+    fn sum(&self, property: &PropName) -> Result<u64> {
+        FAMILIES.iter().try_fold(0, |sum, name| {
+            let value = self.database()?.property_int_value_cf(self.family_named(name)?, property);
+            let value = value.map_err(|error| self.failure("measure", error))?;
+            Ok(sum + value.unwrap_or(0))
+        })
     }
 
     fn flush_all(&self) -> Result<()> {
@@ -324,14 +326,12 @@ impl Backend for RocksBackend {
         Ok(())
     }
 
-    fn compact(&self) -> Result<()> {
+    fn compact(&self) -> Result<u64> {
         if self.read_only {
-            return self.database().map(drop);
+            return self.database().map(|_| 0);
         }
         self.flush_all()?;
-        compact::compact(self)?;
-        // A merge that met damage is told of by the next flush.
-        self.flush_all()
+        compact::compact(self)
     }
 
     /// Writers wait until it is done: a moment on the same file system, as long as copying takes on another one.

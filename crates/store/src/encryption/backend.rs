@@ -135,7 +135,7 @@ impl Backend for EncryptedBackend {
         self.inner.flush()
     }
 
-    fn compact(&self) -> Result<()> {
+    fn compact(&self) -> Result<u64> {
         self.inner.compact()
     }
 
