@@ -4,7 +4,7 @@ use clap::Args;
 use engrams::{CollectOptions, CollectStep, Compression};
 use serde::Serialize;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, warn};
 use crate::forget::WouldFree;
 use crate::progress::Progress;
 use crate::session::Session;
@@ -41,6 +41,7 @@ struct Report {
     record_bytes: u64,
     bytes_before: u64,
     bytes_after: u64,
+    bytes_left: u64,
 }
 
 pub(crate) fn run(session: &Session, verb: &Gc) -> Result<Ending, Failure> {
@@ -78,6 +79,7 @@ pub(crate) fn run(session: &Session, verb: &Gc) -> Result<Ending, Failure> {
         record_bytes: found.record_bytes,
         bytes_before: found.bytes_before,
         bytes_after: found.bytes_after,
+        bytes_left: found.bytes_left,
     };
     session.report(&report, || {
         format!(
@@ -89,5 +91,12 @@ pub(crate) fn run(session: &Session, verb: &Gc) -> Result<Ending, Failure> {
             figures::bytes(report.bytes_after)
         )
     })?;
-    Ok(Ending::Complete)
+    if report.bytes_left == 0 {
+        return Ok(Ending::Complete);
+    }
+    let left = figures::bytes(report.bytes_left);
+    warn(&format_args!(
+        "files of {left} that nothing needs could not be given back to the disk; run `engrams gc` again"
+    ));
+    Ok(Ending::Partial)
 }

@@ -138,7 +138,7 @@ fn snapshot(backend: &dyn Backend) -> Box<dyn Snapshot + '_> {
 }
 
 fn what_was_written_is_read(backend: &dyn Backend) {
-    for durability in [Durability::Staged, Durability::Durable] {
+    for durability in [Durability::Staged, Durability::Durable, Durability::Settled] {
         for space in Space::ALL {
             let mut batch = Batch::new();
             batch.put(space, *b"there", *b"value").delete(space, *b"never there");
@@ -475,11 +475,15 @@ fn flushed_and_durable_writes_outlive_a_drop(mut open: impl FnMut() -> Box<dyn B
     let mut batch = Batch::new();
     batch.put(Space::Meta, *b"head", *b"1");
     must(backend.write(batch, Durability::Durable), "a durable write succeeds");
+    let mut batch = Batch::new();
+    batch.expect(Space::Meta, *b"tag", None).put(Space::Meta, *b"tag", *b"1");
+    must(backend.write(batch, Durability::Settled), "a settled write succeeds");
     drop(backend);
     let backend = open();
     let found = get(&*backend, Space::Payload, b"staged");
     same(found, Some(b"then flushed".to_vec()), "what was flushed is there after opening again");
     same(get(&*backend, Space::Meta, b"head"), Some(b"1".to_vec()), "a durable write is there after opening");
+    same(get(&*backend, Space::Meta, b"tag"), Some(b"1".to_vec()), "a settled write is there after opening");
 }
 
 fn deletions_outlive_closing(mut open: impl FnMut() -> Box<dyn Backend>) {

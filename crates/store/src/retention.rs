@@ -1,6 +1,6 @@
 //! Retention: which versions are kept, and forgetting the others.
 //!
-//! Forgetting is one small durable batch: the records of the versions go, and their numbers are written down, so that
+//! Forgetting is one small settled batch: the records of the versions go, and their numbers are written down, so that
 //! asking for one of them later tells it from one that never was. It frees nothing by itself; a collection does.
 
 use std::collections::BTreeSet;
@@ -189,7 +189,7 @@ impl EngramStore {
         batch.put(Space::Meta, Forgotten::KEY, forgotten.encode());
         // Known before it is done, so that nobody takes a record that goes for one that was lost.
         let before = std::mem::replace(&mut self.0.pins.state().forgotten, forgotten);
-        self.0.backend.write(batch, Durability::Durable).inspect_err(|_| {
+        self.0.backend.write(batch, Durability::Settled).inspect_err(|_| {
             self.0.pins.state().forgotten = before;
         })?;
         Ok(plan)

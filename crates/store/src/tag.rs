@@ -48,7 +48,7 @@ impl EngramStore {
         value.extend_from_slice(name.as_bytes());
         let mut batch = Batch::new();
         batch.put(Space::Meta, key.as_slice(), seal(Space::Meta, &key, value));
-        self.0.backend.write(batch, Durability::Durable)
+        self.0.backend.write(batch, Durability::Settled)
     }
 
     /// Removes a tag; the version stays. Durable when it returns.
@@ -64,7 +64,7 @@ impl EngramStore {
         }
         let mut batch = Batch::new();
         batch.delete(Space::Meta, key);
-        self.0.backend.write(batch, Durability::Durable)
+        self.0.backend.write(batch, Durability::Settled)
     }
 
     /// All tags, by name.

@@ -1,4 +1,5 @@
-//! The disk is full: from the beginning of a command, or from any moment of it, until room is made again.
+//! The disk is full: from the beginning of a command, or from any moment of it, until room is made again; or the store
+//! itself has filled it, and must make room by what it forgets.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -6,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::Campaign;
-use super::model::{Compared, Model};
+use super::model::{Compared, Model, Trouble};
 use super::random::Random;
-use super::session::{Scale, Session};
+use super::session::{Scale, Session, Step};
 use super::subject::{Subject, wait_for};
 use crate::process::{self, Outcome};
 
@@ -52,7 +53,7 @@ fn one_store(
     // About what one command writes at most.
     let mut usual = 3_000_000;
     for trial in 0..most {
-        let step = session.next(model.head())?;
+        let step = session.next(&model)?;
         let arguments = session.arguments(&step);
         model.begin(&step, &session);
         let before = medium.used()?;
@@ -117,9 +118,56 @@ fn one_store(
         }
         usual = usual.min((medium.used()?.saturating_sub(before) * 3).max(60_000));
     }
+    let outcome = make_room(&mut session, &mut model, subject, &store, medium, &mut script);
+    if let Some(seen) = campaign.judge(outcome, &store, &script)? {
+        compared.add(seen);
+        campaign.count("disks filled by an ingest, and emptied by forget and gc alone", 1);
+    }
     campaign.count("versions compared", compared.versions);
     campaign.count("files compared", compared.files);
     Ok(most)
+}
+
+/// An ingest fills the disk up and fails. `forget` and `gc` succeed on what room that left, and make it usable again:
+/// nobody else removes anything.
+fn make_room(
+    session: &mut Session,
+    model: &mut Model,
+    subject: &Subject,
+    store: &Path,
+    medium: &Medium,
+    script: &mut Vec<String>,
+) -> Result<Compared, Trouble> {
+    let broken = |why: String| Err(Trouble::Broken(why));
+    let source = session.huge(MEGABYTES << 20)?.display().to_string();
+    let ingest = subject.run(store, &["ingest", &source, "--as", "huge", "--chunk-size", "4096"])?;
+    script.push(format!("ingest of more than there is room for: {}", ingest.shown()));
+    if ingest.unclear().is_some() || !ingest.complaint.contains("No space left") {
+        return broken(format!("an ingest that fills the disk up: {}", ingest.shown()));
+    }
+    let before = medium.used()?;
+    for step in [Step::Forget(1), Step::Gc] {
+        model.begin(&step, session);
+        let ran = subject.run(store, &session.arguments(&step))?;
+        script.push(format!("{step:?}, on the disk that is full: {}", ran.shown()));
+        if !ran.succeeded() {
+            return broken(format!("{step:?} on a disk that an ingest filled up: {}", ran.shown()));
+        }
+        model.promise();
+    }
+    let after = medium.used()?;
+    if after * 2 > before {
+        return broken(format!("of {before} bytes gc left {after} on a disk that an ingest filled up"));
+    }
+    model.check(subject, store)?;
+    session.change()?;
+    model.begin(&Step::Ingest, session);
+    let ran = subject.run(store, &session.arguments(&Step::Ingest))?;
+    if !ran.succeeded() {
+        return broken(format!("an ingest after room was made: {}", ran.shown()));
+    }
+    model.promise();
+    model.check(subject, store)
 }
 
 /// A small file system of its own, which goes away with the value.

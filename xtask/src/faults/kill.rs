@@ -78,7 +78,7 @@ fn one_store(
     let (mut model, mut script, mut compared) = (Model::default(), Vec::new(), Compared::default());
     let mut killed = 0;
     while killed < most {
-        let step = session.next(model.head())?;
+        let step = session.next(&model)?;
         let arguments = session.arguments(&step);
         let spared = random.percent(if model.newest() == 0 { 50 } else { 20 });
         let moment = durations.moment(&arguments[0], &mut random);

@@ -71,7 +71,8 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Outcome {
     let scratch = Scratch::within(Path::new("/dev/shm"), "faults").or_else(|_| Scratch::new("faults"));
     let scratch = scratch.map_err(|error| format!("no temporary directory: {error}"))?;
     let subject = Subject::new(binary, scratch.path().join("caught"))?;
-    let verbs = Verbs { forget: subject.knows("forget")?, gc: subject.knows("gc")? };
+    let verbs =
+        Verbs { forget: subject.knows("forget")?, gc: subject.knows("gc")?, tag: subject.knows("tag")? };
     let key_file = scratch.path().join("key");
     let key_file = subject.make_key(&key_file)?.then_some(key_file);
     let mut campaign = Campaign {
@@ -87,7 +88,8 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Outcome {
         violations: Vec::new(),
     };
     let encrypts = campaign.key_file.is_some();
-    println!("seed {}, forget: {}, gc: {}, encryption: {encrypts}", options.seed, verbs.forget, verbs.gc);
+    let Verbs { forget, gc, tag } = verbs;
+    println!("seed {}, forget: {forget}, gc: {gc}, tags: {tag}, encryption: {encrypts}", options.seed);
     for (kind, work) in KINDS {
         if options.only.as_ref().is_some_and(|only| only != kind) {
             continue;

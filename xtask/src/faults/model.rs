@@ -50,7 +50,13 @@ pub(super) struct Model {
     pending: Option<Arc<Files>>,
     /// Versions that a step under way may have forgotten.
     going: BTreeSet<u64>,
+    tags: Tags,
+    /// The tags as a step under way may have made them.
+    retagged: Option<Tags>,
 }
+
+/// Versions by the name of their tag.
+type Tags = BTreeMap<String, u64>;
 
 impl Model {
     pub(super) fn newest(&self) -> u64 {
@@ -66,6 +72,10 @@ impl Model {
         &self.versions
     }
 
+    pub(super) fn tags(&self) -> &BTreeMap<String, u64> {
+        &self.tags
+    }
+
     /// A step begins: what it makes or takes away may be there from now on.
     pub(super) fn begin(&mut self, step: &Step, session: &Session) {
         match step {
@@ -77,7 +87,19 @@ impl Model {
             }
             Step::Forget(keep) => {
                 let gone = self.versions.len().saturating_sub(*keep as usize);
-                self.going = self.versions.keys().copied().take(gone).collect();
+                let is_tagged = |number: &u64| self.tags.values().any(|tagged| tagged == number);
+                let gone = self.versions.keys().copied().take(gone);
+                self.going = gone.filter(|number| !is_tagged(number)).collect();
+            }
+            Step::Tag(name, version) => {
+                let mut tags = self.tags.clone();
+                tags.insert((*name).to_owned(), *version);
+                self.retagged = Some(tags);
+            }
+            Step::Untag(name) => {
+                let mut tags = self.tags.clone();
+                tags.remove(*name);
+                self.retagged = Some(tags);
             }
             Step::Gc => {}
         }
@@ -92,9 +114,12 @@ impl Model {
         for number in std::mem::take(&mut self.going) {
             self.versions.remove(&number);
         }
+        if let Some(tags) = self.retagged.take() {
+            self.tags = tags;
+        }
     }
 
-    /// Looks at the store as its user would: `log`, `verify --deep`, and every version extracted and compared. What
+    /// Looks at the store as its user would: `log`, `tag`, `verify --deep`, and every version extracted and compared. What
     /// turns out to have been finished without having been promised is promised from now on.
     pub(super) fn check(&mut self, subject: &Subject, store: &Path) -> Result<Compared, Trouble> {
         let log = subject.run(store, &["log", "--json"])?;
@@ -117,6 +142,7 @@ impl Model {
         if newest == 0 {
             return Ok(Compared::default());
         }
+        self.settle_tags(&subject.run(store, &["tag", "--json"])?)?;
         let verify = subject.run(store, &["verify", "--deep"])?;
         if !verify.succeeded() {
             return Err(Trouble::Broken(format!("verify --deep: {}", verify.shown())));
@@ -126,6 +152,17 @@ impl Model {
             compared.add(exact(subject, store, *number, files)?);
         }
         Ok(compared)
+    }
+
+    fn settle_tags(&mut self, ran: &Ran) -> Result<(), Trouble> {
+        let shown = tags(ran).map_err(|why| Trouble::Broken(format!("tag: {why}")))?;
+        if let Some(tags) = self.retagged.take().filter(|tags| *tags == shown) {
+            self.tags = tags;
+        }
+        if shown == self.tags {
+            return Ok(());
+        }
+        Err(Trouble::Broken(format!("the tags are {shown:?}, but {:?} were promised", self.tags)))
     }
 
     fn settle_forgotten(&mut self, shown: &[u64]) -> Result<(), Trouble> {
@@ -154,6 +191,17 @@ pub(super) fn versions(log: &Ran) -> Result<Vec<u64>, String> {
     rows.iter()
         .map(|row| row["version"].as_u64().ok_or_else(|| "a version without number".to_owned()))
         .collect()
+}
+
+/// What `tag --json` shows.
+fn tags(ran: &Ran) -> Result<Tags, String> {
+    if !ran.succeeded() {
+        return Err(ran.shown());
+    }
+    let report: Value = serde_json::from_str(&ran.output).map_err(|error| format!("no JSON: {error}"))?;
+    let rows = report["tags"].as_array().ok_or("no list of tags")?;
+    let tag = |row: &Value| Some((row["name"].as_str()?.to_owned(), row["version"].as_u64()?));
+    rows.iter().map(|row| tag(row).ok_or_else(|| "a tag without name or version".to_owned())).collect()
 }
 
 /// The command found no store, which is not a damaged one.
@@ -213,4 +261,45 @@ fn read_tree(root: &Path, at: &Path, into: &mut Files) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::random::Random;
+    use super::super::session::{Scale, Verbs};
+    use super::*;
+
+    #[test]
+    fn a_tag_keeps_its_version_until_it_moves_and_a_step_under_way_may_have_ended_or_not() {
+        let place = Scratch::new("model").unwrap();
+        let scale = Scale { files: 3, largest: 100 };
+        let source = place.path().join("source");
+        let session = Session::new(Random::new(1), scale, Verbs::default(), source).unwrap();
+        let mut model = Model::default();
+        let run = |model: &mut Model, step: Step| {
+            model.begin(&step, &session);
+            model.promise();
+            model.versions.keys().copied().collect::<Vec<u64>>()
+        };
+        for _ in 0..3 {
+            run(&mut model, Step::Ingest);
+        }
+        run(&mut model, Step::Tag("kept", 1));
+        assert_eq!(run(&mut model, Step::Forget(1)), [1, 3]);
+        let shown = |tags: &str| Ran {
+            end: End::Exit(0),
+            output: format!("{{\"tags\": [{tags}]}}"),
+            complaint: String::new(),
+        };
+        let (before, after) =
+            ("{\"name\": \"kept\", \"version\": 1}", "{\"name\": \"kept\", \"version\": 3}");
+        model.begin(&Step::Tag("kept", 3), &session);
+        model.clone().settle_tags(&shown(before)).unwrap();
+        assert!(model.clone().settle_tags(&shown("")).is_err());
+        model.settle_tags(&shown(after)).unwrap();
+        assert!(model.settle_tags(&shown(before)).is_err(), "what was seen is promised from then on");
+        assert_eq!(run(&mut model, Step::Forget(1)), [3]);
+        run(&mut model, Step::Untag("kept"));
+        model.settle_tags(&shown("")).unwrap();
+    }
 }

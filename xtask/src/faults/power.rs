@@ -10,7 +10,7 @@ use super::disk::{self, Event, Fate, State, Uncertain};
 use super::model::{Compared, Model, Trouble};
 use super::random::Random;
 use super::record::{Recorder, strace};
-use super::session::{Scale, Session, Step};
+use super::session::{Scale, Session, Step, TAGS};
 use super::subject::Subject;
 use crate::process::{Outcome, succeeds};
 
@@ -27,7 +27,7 @@ pub(super) struct Recorded {
 }
 
 pub(super) fn run(campaign: &mut Campaign) -> Outcome {
-    let (sessions, steps) = (campaign.trials(6, 1), campaign.trials(8, 5));
+    let (sessions, steps) = (campaign.trials(6, 1), campaign.trials(11, 5));
     for number in 0..sessions {
         let place = campaign.place()?;
         let random = Random::part(campaign.seed, &format!("power {number}"));
@@ -77,8 +77,13 @@ pub(super) fn record(
             3 => {
                 Step::Remove(model.head().and_then(|files| files.keys().next().cloned()).unwrap_or_default())
             }
-            4 if campaign.verbs.forget => Step::Forget(2),
+            2 if campaign.verbs.tag => Step::Tag(TAGS[0], 1),
+            // Only the one between the tagged and the newest goes.
+            4 if campaign.verbs.forget => Step::Forget(1),
             5 if campaign.verbs.gc => Step::Gc,
+            7 if campaign.verbs.tag => Step::Tag(TAGS[0], model.newest()),
+            9 if campaign.verbs.tag => Step::Untag(TAGS[0]),
+            10 if campaign.verbs.forget => Step::Forget(1),
             _ => session.change().map(|()| Step::Ingest)?,
         };
         model.begin(&step, &session);

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::model::Model;
 use super::random::Random;
 use crate::process::Outcome;
 
@@ -27,6 +28,7 @@ pub(super) struct Scale {
 pub(super) struct Verbs {
     pub(super) forget: bool,
     pub(super) gc: bool,
+    pub(super) tag: bool,
 }
 
 /// One command of the session.
@@ -36,10 +38,16 @@ pub(super) enum Step {
     Ingest,
     /// A path of the newest version goes.
     Remove(String),
-    /// Only so many newest versions stay.
+    /// A name for a version, which it loses to this one if another had it.
+    Tag(&'static str, u64),
+    Untag(&'static str),
+    /// Only so many newest versions stay, and those that have a tag.
     Forget(u64),
     Gc,
 }
+
+/// The names of tags.
+pub(super) const TAGS: [&str; 3] = ["first", "release", "kept for long"];
 
 /// The tree on disk, and what happens to it next.
 #[derive(Debug)]
@@ -69,16 +77,25 @@ impl Session {
         &self.tree
     }
 
-    /// The next step; for `Ingest` the tree has been changed. `newest` is the newest version's content.
-    pub(super) fn next(&mut self, newest: Option<&Files>) -> Outcome<Step> {
+    /// The next step in a store that holds what `model` says; for `Ingest` the tree has been changed.
+    pub(super) fn next(&mut self, model: &Model) -> Outcome<Step> {
         let chance = self.random.below(100);
-        match newest {
+        match model.head() {
             Some(newest) if chance < 12 && newest.len() > 2 => {
                 let at = self.random.below(newest.len());
                 Ok(Step::Remove(newest.keys().nth(at).cloned().unwrap_or_default()))
             }
             Some(_) if chance < 20 && self.verbs.forget => Ok(Step::Forget(2 + self.random.below(8) as u64)),
             Some(_) if chance < 30 && self.verbs.gc => Ok(Step::Gc),
+            Some(_) if chance < 42 && self.verbs.tag => {
+                let name = TAGS[self.random.below(TAGS.len())];
+                // Each third time one goes that is there.
+                if model.tags().contains_key(name) && self.random.percent(33) {
+                    return Ok(Step::Untag(name));
+                }
+                let at = self.random.below(model.versions().len());
+                Ok(Step::Tag(name, model.versions().keys().nth(at).copied().unwrap_or_default()))
+            }
             Some(_) => self.change().map(|()| Step::Ingest),
             None => Ok(Step::Ingest),
         }
@@ -93,6 +110,8 @@ impl Session {
                 return ["ingest", &source, "--as", NAME, "--chunk-size", "4096"].map(str::to_owned).into();
             }
             Step::Remove(path) => &["rm", path],
+            Step::Tag(name, version) => &["tag", name, &version.to_string()],
+            Step::Untag(name) => &["tag", "--remove", name],
             Step::Forget(keep) => &["forget", "--keep-last", &keep.to_string()],
             Step::Gc => &["gc"],
         };
@@ -125,6 +144,14 @@ impl Session {
             },
             _ => Ok(()),
         }
+    }
+
+    /// A directory beside the tree with one file of so many bytes that nothing compresses.
+    pub(super) fn huge(&mut self, length: usize) -> Outcome<PathBuf> {
+        let place = self.source.with_file_name("huge");
+        let bytes: Vec<u8> = (0..length / 8).flat_map(|_| self.random.next().to_le_bytes()).collect();
+        let written = fs::create_dir_all(&place).and_then(|()| fs::write(place.join("noise"), bytes));
+        written.map(|()| place.clone()).map_err(|error| format!("{}: {error}", place.display()))
     }
 
     fn name(&mut self) -> String {

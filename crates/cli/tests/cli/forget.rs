@@ -3,12 +3,12 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use engrams::store::Space;
 use serde_json::{Value, json};
 
-use crate::bed::{BINARY, Bed, fields, noise};
+use crate::bed::{Answer, BINARY, Bed, fields, noise};
 
 /// Words that compress, in an order of their own for each seed.
 fn text(seed: u64, len: usize) -> Vec<u8> {
@@ -57,6 +57,7 @@ fn forgotten_versions_are_gone_and_the_disk_gets_their_space_back() {
         [
             "bytes_after",
             "bytes_before",
+            "bytes_left",
             "chunks",
             "pages",
             "rebased",
@@ -67,7 +68,7 @@ fn forgotten_versions_are_gone_and_the_disk_gets_their_space_back() {
             "versions",
         ]
     );
-    assert_eq!(collected["versions"], 3);
+    assert_eq!((&collected["versions"], &collected["bytes_left"]), (&json!(3), &json!(0)));
     let bytes = |name: &str| collected[name].as_u64().unwrap();
     assert!(bytes("bytes_before") - bytes("bytes_after") > 880_000, "{collected}");
     let on_disk = bed.json(&["stats"]);
@@ -261,4 +262,63 @@ fn the_fetched_history_takes_as_much_as_a_fresh_store_of_what_is_kept() {
             assert!(same.unwrap().success(), "version {number}");
         }
     }
+}
+
+/// A small file system of its own, for root alone.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn mount(place: PathBuf) -> Option<Self> {
+        fs::create_dir(&place).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=16m", "engrams-test"]).arg(&place);
+        mount.output().is_ok_and(|done| done.status.success()).then_some(Self(place))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
+    }
+}
+
+/// Runs `gc` where the table that it must write has no room: on a full disk for whoever may mount one, else below a limit
+/// on the length of files.
+fn gc_without_room(bed: &Bed) -> Answer {
+    let mut gc = Command::new("bash");
+    let Some(disk) = Disk::mount(bed.path("disk")) else {
+        gc.args(["-c", "trap '' XFSZ; ulimit -f 200; exec \"$0\" gc", BINARY]);
+        return Answer::of(gc.env("ENGRAMS_STORE", bed.path("store")));
+    };
+    let script =
+        "set -e; cp -a \"$2\" \"$1/store\"; dd if=/dev/zero of=\"$1/ballast\" bs=64k status=none || true
+        truncate -s -200K \"$1/ballast\"; ENGRAMS_STORE=\"$1/store\" \"$0\" gc && status=0 || status=$?
+        rm -r \"$2\"; cp -a \"$1/store\" \"$2\"; exit $status";
+    gc.args(["-c", script, BINARY]).args([&disk.0, &bed.path("store")]).stdin(Stdio::null());
+    let mut answer = Answer::of(&mut gc);
+    // What `dd` says when it has filled the disk.
+    answer.stderr = answer.stderr.lines().filter(|line| !line.starts_with("dd: ")).collect();
+    answer
+}
+
+/// Found: the database does not say that it had no room to write what is left of a table, and neither did `gc`.
+#[test]
+fn space_that_can_not_be_given_back_is_told_in_one_line_and_the_next_gc_does() {
+    let bed = history(1..=5);
+    bed.ok(&["forget", "--keep-last", "2"]);
+    let stored = || bed.json(&["stats"])["stored_bytes"].as_u64().unwrap();
+    let before = stored();
+    let answer = gc_without_room(&bed);
+    let line = answer.line(1);
+    assert!(line.contains("takes its space until"), "{answer:?}");
+    assert!(line.contains("No space left") || line.contains("File too large"), "{answer:?}");
+    assert!(stored() + 500_000 > before);
+    assert_eq!(bed.json(&["verify", "--deep"])["errors"], json!([]));
+    let again = bed.json(&["gc"]);
+    assert_eq!((&again["chunks"], &again["bytes_left"]), (&json!(0), &json!(0)));
+    assert!(
+        again["bytes_after"].as_u64().unwrap() + 700_000 < before,
+        "files that are gone are gone: {again}"
+    );
+    assert!(stored() + 800_000 < before, "{again}");
 }

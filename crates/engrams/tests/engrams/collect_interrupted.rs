@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use engrams::store::backend::{Fault, FaultyBackend, MemoryBackend, Snapshot};
-use engrams::store::{Backend, Batch, Durability, Space};
+use engrams::store::{Backend, Batch, Durability, Error, Space};
 use engrams::{CollectOptions, ErrorKind, IngestOptions, Result, Transaction};
 
 use crate::collect::{collect, keep_last, stored};
@@ -180,4 +180,64 @@ fn a_reader_that_a_whole_collection_overtakes_between_two_records_reads_exactly(
         }
     }
     assert!(overtaken > 20, "{overtaken}");
+}
+
+/// A medium that gives no space back: it says how many bytes, or fails.
+struct Full(Arc<MemoryBackend>, Mutex<Result<u64, ErrorKind>>);
+
+impl Backend for Full {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.0.get(space, key)
+    }
+
+    fn snapshot(&self) -> Result<Box<dyn Snapshot + '_>> {
+        self.0.snapshot()
+    }
+
+    fn write(&self, batch: Batch, durability: Durability) -> Result<()> {
+        self.0.write(batch, durability)
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.0.flush()
+    }
+
+    fn compact(&self) -> Result<u64> {
+        self.1.lock().unwrap().map_err(|kind| Error::new(kind, "no room"))
+    }
+
+    fn close(&self) -> Result<()> {
+        self.0.close()
+    }
+
+    fn stored_bytes(&self) -> Result<u64> {
+        self.0.stored_bytes()
+    }
+}
+
+/// Found: a merge that had no room to begin with was passed over, and the report named no bytes.
+#[test]
+fn space_that_could_not_be_given_back_is_told_and_nothing_else_is_lost() {
+    let (before, bytes) = before_collection();
+    for (outcome, said) in [
+        (Ok(1234), None),
+        (Err(ErrorKind::Io), Some("takes its space until a collection that succeeds: no room")),
+        (Err(ErrorKind::Corrupt), Some("takes its space until a repair: no room")),
+    ] {
+        let medium = Arc::new(Full(backend_of(&before), Mutex::new(outcome)));
+        let store = open(Arc::<Full>::clone(&medium), 1024).unwrap();
+        match (store.collect(&CollectOptions::default(), &mut |_| {}), said) {
+            (Ok(report), None) => assert!(report.bytes_left == 1234 && report.chunks > 50, "{report:?}"),
+            (Err(error), Some(said)) => {
+                assert_eq!(error.kind(), outcome.unwrap_err());
+                assert!(error.to_string().ends_with(said), "{error}");
+            }
+            (report, _) => panic!("{outcome:?}: {report:?}"),
+        }
+        assert!(read(&store, "f", 6) == bytes);
+        assert_sound(&store);
+        *medium.1.lock().unwrap() = Ok(0);
+        let again = collect(&store);
+        assert_eq!((again.chunks, again.bytes_left), (0, 0), "all was removed before");
+    }
 }

@@ -101,7 +101,7 @@ impl<B: Backend> Backend for FaultyBackend<B> {
         self.inner.flush()
     }
 
-    fn compact(&self) -> Result<()> {
+    fn compact(&self) -> Result<u64> {
         self.alive()?;
         self.inner.compact()
     }

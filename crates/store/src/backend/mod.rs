@@ -11,7 +11,8 @@
 //! - **Durability.** [`Durability::Staged`] may be lost by a crash, but only as a suffix: if one staged batch
 //!   survives, all batches written before it survive. After [`flush`](Backend::flush) returns, everything
 //!   written before it survives power loss. [`Durability::Durable`] survives power loss when `write` returns;
-//!   it promises nothing about staged batches before it (flush them first).
+//!   it promises nothing about staged batches before it (flush them first). [`Durability::Settled`] survives damage to the
+//!   end of a log as well, which looks like a crash before the write: it is for what no commit mark vouches for.
 //! - **One store.** A backend belongs to one [`EngramStore`](crate::EngramStore) and its clones at a time, which gives
 //!   out the ids. A second store over it gets `Conflict` from the first id that both gave out.
 //! - **Errors.** A failed `write` has applied nothing, or the backend refuses every later call with
@@ -76,12 +77,13 @@ pub trait Backend: Send + Sync + 'static {
     fn flush(&self) -> Result<()>;
 
     /// Gives back to the medium what deleted and replaced records took, as far as it is worth the work; nothing that can
-    /// be read changes. A backend that keeps no such space does nothing.
+    /// be read changes. A backend that keeps no such space does nothing. Returns the bytes of what it could have given back
+    /// and could not yet, because something still uses it or the medium did not let it go.
     ///
     /// # Errors
-    /// `Io` or `Unavailable`; no record is lost.
-    fn compact(&self) -> Result<()> {
-        Ok(())
+    /// `Io` or `Unavailable` when space is not given back because that failed; no record is lost.
+    fn compact(&self) -> Result<u64> {
+        Ok(0)
     }
 
     /// Makes a copy of everything that is there at one instant, while others read and write: a directory that the same
@@ -184,6 +186,8 @@ pub enum Durability {
     Staged,
     /// Durable when `write` returns.
     Durable,
+    /// The same, and kept where damage to it is noticed: in no log whose end can be lost without a word.
+    Settled,
 }
 
 /// Changes applied as one step.

@@ -35,7 +35,7 @@ impl Backend for ReadOnly {
         Err(read_only())
     }
 
-    fn compact(&self) -> Result<()> {
+    fn compact(&self) -> Result<u64> {
         Err(read_only())
     }
 

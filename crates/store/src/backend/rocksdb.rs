@@ -1,7 +1,7 @@
 //! The store's default database: RocksDB, tuned for few large appends and a small footprint.
 //!
 //! Staged writes skip the write-ahead log; all column families flush as one, so what a crash leaves of them is a
-//! prefix. Durable writes go through the log and sync it. A clean close leaves tables, a manifest and two small
+//! prefix. Durable writes go through the log and sync it; settled ones skip it and flush. A clean close leaves tables, a manifest and two small
 //! files, nothing else. The database itself, and with it the lock that keeps other processes out, is let go
 //! when the value is dropped: open snapshots borrow it until then.
 
@@ -227,7 +227,7 @@ impl RocksBackend {
         }
         let mut how = WriteOptions::default();
         match durability {
-            Durability::Staged => how.disable_wal(true),
+            Durability::Staged | Durability::Settled => how.disable_wal(true),
             Durability::Durable => how.set_sync(true),
         }
         database.write_opt(changes, &how).map_err(|error| {
@@ -240,21 +240,23 @@ impl RocksBackend {
 
     /// Waits while flushes are behind: a second set of write buffers costs more memory than waiting costs time.
     fn wait_for_room(&self) -> Result<()> {
-        let sum = |property: &PropName| -> Result<u64> {
-            FAMILIES.iter().try_fold(0, |sum, name| {
-                let value = self.database()?.property_int_value_cf(self.family_named(name)?, property);
-                let value = value.map_err(|error| self.failure("measure", error))?;
-                Ok(sum + value.unwrap_or(0))
-            })
-        };
         // What can't be flushed is told by the next write.
-        while sum(properties::CUR_SIZE_ALL_MEM_TABLES)? > self.buffers
-            && sum(properties::NUM_IMMUTABLE_MEM_TABLE)? > 0
-            && sum(properties::BACKGROUND_ERRORS)? == 0
+        while self.sum(properties::CUR_SIZE_ALL_MEM_TABLES)? > self.buffers
+            && self.sum(properties::NUM_IMMUTABLE_MEM_TABLE)? > 0
+            && self.sum(properties::BACKGROUND_ERRORS)? == 0
         {
             std::thread::sleep(FLUSH_POLL);
         }
         Ok(())
+    }
+
+    /// What the database counts, of all families.
+    fn sum(&self, property: &PropName) -> Result<u64> {
+        FAMILIES.iter().try_fold(0, |sum, name| {
+            let value = self.database()?.property_int_value_cf(self.family_named(name)?, property);
+            let value = value.map_err(|error| self.failure("measure", error))?;
+            Ok(sum + value.unwrap_or(0))
+        })
     }
 
     fn flush_all(&self) -> Result<()> {
@@ -297,11 +299,18 @@ impl Backend for RocksBackend {
     fn write(&self, batch: Batch, durability: Durability) -> Result<()> {
         if batch.preconditions.is_empty() {
             let _shared = self.gate.read().unwrap_or_else(PoisonError::into_inner);
-            self.apply(&batch, durability)
+            self.apply(&batch, durability)?;
         } else {
             let _alone = self.gate.write().unwrap_or_else(PoisonError::into_inner);
-            self.apply(&batch, durability)
+            self.apply(&batch, durability)?;
         }
+        if durability != Durability::Settled {
+            return Ok(());
+        }
+        self.flush().inspect_err(|_| {
+            // It can be read, and is on no medium: nobody may go on from that.
+            self.state.fetch_max(FAILED, Ordering::AcqRel);
+        })
     }
 
     fn flush(&self) -> Result<()> {
@@ -317,14 +326,12 @@ impl Backend for RocksBackend {
         Ok(())
     }
 
-    fn compact(&self) -> Result<()> {
+    fn compact(&self) -> Result<u64> {
         if self.read_only {
-            return self.database().map(drop);
+            return self.database().map(|_| 0);
         }
         self.flush_all()?;
-        compact::compact(self)?;
-        // A merge that met damage is told of by the next flush.
-        self.flush_all()
+        compact::compact(self)
     }
 
     /// Writers wait until it is done: a moment on the same file system, as long as copying takes on another one.

@@ -12,7 +12,7 @@ use crate::format::{Forgotten, Version};
 use crate::id_set::IdSet;
 use crate::pin::{Condemned, DraftPins};
 use crate::store::{EngramStore, Inner};
-use crate::{Batch, Durability, Error, Result, Space};
+use crate::{Batch, Durability, Error, ErrorKind, Result, Space};
 
 mod mark;
 mod rebase;
@@ -88,6 +88,9 @@ pub struct Collected {
     pub bytes_before: u64,
     /// And after.
     pub bytes_after: u64,
+    /// Bytes of files, about, that hold what was removed and could not be given back yet: a reader of this process holds
+    /// them, or the medium did not let them go. A later collection gives them back, if nothing else does.
+    pub bytes_left: u64,
 }
 
 /// What a collection would free.
@@ -134,7 +137,8 @@ impl EngramStore {
     ///
     /// # Errors
     /// `Invalid` when an option is out of its range or the store was opened for reading only; `Corrupt` when damage hides
-    /// what is needed, and nothing was then removed, or keeps the space from being given back, as the message says; `Io` or `Unavailable`, and what was removed until then is gone, all else is there.
+    /// what is needed, and nothing was then removed, or keeps the space from being given back, as the message says; `Io` or `Unavailable`, and what was removed until then is
+    /// gone, all else is there. Space that a full disk kept from being given back is an error, too: collect again when there is room.
     pub fn collect(&self, options: &CollectOptions, on_progress: &mut OnProgress<'_>) -> Result<Collected> {
         self.0.check_writable()?;
         options.compression.check()?;
@@ -158,10 +162,7 @@ impl EngramStore {
         collection.settle(report.versions)?;
         on_progress(CollectProgress { step: CollectStep::Compacting, done: 0, total: 1 });
         store.backend.flush()?;
-        let compacted = store.backend.compact();
-        compacted.map_err(|error| {
-            error.within("what is not needed is gone, but takes its space until a repair")
-        })?;
+        report.bytes_left = store.backend.compact().map_err(still_takes_space)?;
         report.bytes_after = self.stored_bytes()?;
         Ok(report)
     }
@@ -176,6 +177,15 @@ impl Inner {
     pub(crate) fn collect_alone(&self) -> MutexGuard<'_, ()> {
         self.collecting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What could not be given back to the medium, and until when.
+fn still_takes_space(error: Error) -> Error {
+    let until = match error.kind() {
+        ErrorKind::Corrupt => "a repair",
+        _ => "a collection that succeeds",
+    };
+    error.within(format_args!("what is not needed is gone, but takes its space until {until}"))
 }
 
 /// Lifts the condemnation when it is dropped.

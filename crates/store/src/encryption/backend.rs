@@ -46,7 +46,7 @@ impl EncryptedBackend {
         let mut batch = Batch::new();
         batch.expect(Space::Meta, KeyRecord::KEY, old);
         batch.put(Space::Meta, KeyRecord::KEY, new.encode());
-        self.inner.write(batch, Durability::Durable)
+        self.inner.write(batch, Durability::Settled)
     }
 
     fn opened(&self, space: Space, key: &[u8], value: Option<Vec<u8>>) -> Option<Vec<u8>> {
@@ -135,7 +135,7 @@ impl Backend for EncryptedBackend {
         self.inner.flush()
     }
 
-    fn compact(&self) -> Result<()> {
+    fn compact(&self) -> Result<u64> {
         self.inner.compact()
     }
 

@@ -483,3 +483,25 @@ fn a_scan_goes_on_behind_blocks_that_can_not_be_read() {
         assert_eq!(snapshot.get(Space::Head, &id.to_be_bytes()).is_ok(), found.contains(&id), "{id}");
     }
 }
+
+#[test]
+fn a_compaction_tells_what_an_older_instant_keeps_and_the_next_gives_it_back() {
+    let place = tempfile::tempdir().unwrap();
+    let store = RocksBackend::create(place.path(), &options()).unwrap();
+    for id in 0..200u64 {
+        put(&store, Space::Payload, &id.to_be_bytes(), &noise(id, 5000), Durability::Staged);
+    }
+    store.flush().unwrap();
+    let snapshot = store.snapshot().unwrap();
+    let mut batch = Batch::new();
+    for id in 0..190u64 {
+        batch.delete(Space::Payload, id.to_be_bytes());
+    }
+    store.write(batch, Durability::Staged).unwrap();
+    let before = store.stored_bytes().unwrap();
+    assert!(store.compact().unwrap() > 900_000, "the snapshot sees all of it");
+    assert_eq!(snapshot.get(Space::Payload, &7u64.to_be_bytes()).unwrap(), Some(noise(7, 5000)));
+    drop(snapshot);
+    assert_eq!(store.compact().unwrap(), 0);
+    assert!(store.stored_bytes().unwrap() + 900_000 < before);
+}
