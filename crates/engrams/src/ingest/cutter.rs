@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use engrams_core::{Gear, Scanner};
 
-use super::expected::{Chunk, Expected};
+use super::expected::{Before, Chunk, Expected};
 use super::group::{Event, Group, RawChunk};
 use super::naming::Name;
 use super::options::Settings;
@@ -169,13 +169,17 @@ impl Cutter {
     }
 
     fn end_chunk(&mut self, name: Option<Name>) {
+        let (len, mut before) = (self.scanned - self.start, Before::default());
         if let Some(expected) = &mut self.expected {
-            expected.pass(self.scanned - self.start, name.is_some());
+            if name.is_none() {
+                before = expected.before(len);
+            }
+            expected.pass(len, name.is_some());
         }
         let from = self.group.features.len();
         self.scanner.finish_located(&mut self.group.features, &mut self.group.starts);
         let features = from..self.group.features.len();
-        self.group.chunks.push(RawChunk { bytes: self.start..self.scanned, features, name });
+        self.group.chunks.push(RawChunk { bytes: self.start..self.scanned, features, name, before });
         self.start = self.scanned;
     }
 

@@ -13,6 +13,7 @@ use super::choice::{Choices, Chooser};
 use super::correct::{Coded, Task, Trial, code};
 use super::counts::Counts;
 use super::effort::Effort;
+use super::expected::Before;
 use super::group::Group;
 use super::known::KnownChunks;
 use super::naming::{Name, Named, Novelty};
@@ -32,6 +33,8 @@ pub(crate) struct Decider {
     novelty: Arc<Novelty>,
     /// What the stream is expected to resemble next: the chunk after the last one's base.
     successor: Option<u64>,
+    /// How many chunks further back, or ahead, in its old content a file has what comes next.
+    shift: isize,
     effort: Effort,
     chooser: Chooser,
     known: Arc<KnownChunks>,
@@ -85,6 +88,7 @@ impl Decider {
             workers,
             novelty,
             successor: None,
+            shift: 0,
             effort,
             chooser: Chooser::new(Arc::clone(&known)),
             known,
@@ -142,7 +146,7 @@ impl Decider {
         novel.iter().zip(&sketches).for_each(|(&at, sketch)| self.known.keep(ids[at], &sketch.known));
         let features: Vec<&[u64]> = sketches.iter().map(|s| s.features.as_slice()).collect();
         let recalled = staging.recall(&features)?;
-        let ranked = self.rank(ids, novel, &sketches, recalled)?;
+        let ranked = self.rank(group, ids, novel, &sketches, recalled)?;
         let plans = self.plan(ids, novel, &sketches, ranked)?;
         let coded = self.correct(group, &plans, &sketches)?;
         for ((plan, sketch), (coded, search)) in plans.iter().zip(&sketches).zip(coded) {
@@ -178,9 +182,10 @@ impl Decider {
         }
     }
 
-    /// What resembles each novel chunk, in order: candidates of the index and the expected successor.
+    /// What resembles each novel chunk: candidates of the index, the expected successor, and what its file had there before.
     fn rank(
         &mut self,
+        group: &Group,
         ids: &[u64],
         novel: &[usize],
         sketches: &[Sketch],
@@ -200,13 +205,35 @@ impl Decider {
                 self.successor = id.checked_add(1);
                 continue;
             };
-            let expected = self.successor.filter(|&id| id < first && !self.store.is_condemned(id));
-            let expected = expected.filter(|&id| ranked.iter().all(|known| known.id != id));
+            let before = &group.chunks[at].before;
+            let expected = [self.successor, self.counterpart(before)].into_iter().flatten();
+            let expected = expected.filter(|id| *id < first && ranked.iter().all(|known| known.id != *id));
+            let expected: Vec<_> = expected.filter(|&id| !self.store.is_condemned(id)).collect();
             ranked.extend(self.store.rank(&sketch.vector, expected.into_iter())?);
             ranked.sort_by_key(Candidate::order);
             self.successor = ranked.first().and_then(|nearest| nearest.id.checked_add(1));
+            self.begin_before(before, ranked);
         }
         Ok(all)
+    }
+
+    /// The chunk that the file had where this one belongs, if what was added and removed so far tells.
+    fn counterpart(&self, before: &Before) -> Option<u64> {
+        before.chunks.get(before.middle.checked_add_signed(self.shift)?).copied()
+    }
+
+    /// Puts first what the file had there before. It is decoded in any case, to be taken out of the engrams, and often no
+    /// other need be.
+    fn begin_before(&mut self, before: &Before, ranked: &mut [Candidate]) {
+        let place = |candidate: &Candidate| before.chunks.iter().position(|&id| id == candidate.id);
+        let Some((at, place)) = ranked.iter().enumerate().find_map(|(at, one)| Some((at, place(one)?)))
+        else {
+            return;
+        };
+        self.shift = place as isize - before.middle as isize;
+        if self.effort.begins_before {
+            ranked[..=at].rotate_right(1);
+        }
     }
 
     /// Chooses bases for each novel chunk; what has none joins the run.

@@ -30,6 +30,17 @@ pub(crate) struct Chunk {
     pub(crate) name: Name,
 }
 
+/// What a file had around a place: its chunks, in the order of the file.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Before {
+    pub(crate) chunks: Vec<u64>,
+    /// The one that had the place itself.
+    pub(crate) middle: usize,
+}
+
+/// Lengths of a chunk that are looked at to either side of it.
+const AROUND: u64 = 4;
+
 /// A failed attempt costs the hash of a chunk. After several there is one in so many chunks.
 const LONGEST_PAUSE: u32 = 64;
 
@@ -61,6 +72,24 @@ impl Expected {
         }
         let head = self.store.chunk_head(chunk).ok()?;
         (head.len == len).then_some(Chunk { len: len as usize, name: head.name })
+    }
+
+    /// What was around the place of the next `len` bytes.
+    pub(crate) fn before(&mut self, len: usize) -> Before {
+        let (len, middle) = (len as u64, self.offset + len as u64 / 2);
+        let (mut at, end) = (middle.saturating_sub(AROUND * len), middle + AROUND * len);
+        let mut before = Before::default();
+        // What can't be read is not there: whoever needs it says why.
+        while at <= end
+            && let Some((start, piece)) = self.pieces.at(at).ok().flatten()
+        {
+            if start <= middle {
+                before.middle = before.chunks.len();
+            }
+            before.chunks.push(piece.chunk);
+            at = start + u64::from(piece.len);
+        }
+        before
     }
 
     /// The chunk that came was another one.

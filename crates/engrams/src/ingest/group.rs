@@ -10,6 +10,7 @@ use engrams_core::{Gear, Located};
 use engrams_store::tree::{Attributes, Piece};
 use engrams_store::{Entry, Trace};
 
+use super::expected::Before;
 use super::naming::Name;
 
 /// The hash of a file, begun by the front of the pipeline and carried on by its back.
@@ -36,6 +37,8 @@ pub(crate) struct RawChunk {
     pub(crate) features: Range<usize>,
     /// Its name, if it is known: then nobody looked for features.
     pub(crate) name: Option<Name>,
+    /// What its file had in this place before, if nobody looked for a name.
+    pub(crate) before: Before,
 }
 
 /// What happens at a place of the stream.
