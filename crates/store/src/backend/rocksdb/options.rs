@@ -161,7 +161,9 @@ fn family(name: &str, cache: &Cache, buffers: usize) -> Options {
         }
         "index" => {
             table.set_block_size(8 << 10);
-            table.set_bloom_filter(10.0, false);
+            // With 10 bits one of 100 names that are not there is looked for all the same, in each table: a long stream of
+            // new chunks then fills the cache with blocks that nobody needs again.
+            table.set_bloom_filter(20.0, false);
             table.set_partition_filters(true);
             table.set_optimize_filters_for_memory(true);
             family.set_write_buffer_size(buffers / 4);
