@@ -24,16 +24,16 @@ impl EngramStore {
     /// removed. `Corrupt` when a record can't be read.
     pub fn backup_to(&self, directory: impl AsRef<Path>) -> Result<u64> {
         let directory = directory.as_ref();
-        let occupied = match fs::read_dir(directory) {
-            Ok(mut entries) => entries.next().is_some(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        let there = match fs::read_dir(directory) {
+            Ok(entries) => Some(entries),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(failed(directory, error)),
         };
-        if occupied {
+        let is_new = there.is_none();
+        if there.is_some_and(|mut entries| entries.next().is_some()) {
             let message = format!("{} is not empty: name another directory", directory.display());
             return Err(Error::invalid(message));
         }
-        let is_new = !directory.exists();
         let copied = self.copy_into(directory);
         if copied.is_err() {
             // Nothing was there before. What is not ours, somebody else has put there meanwhile.

@@ -15,7 +15,7 @@ use lru::LruCache;
 use crate::cache::PlainCache;
 use crate::codec::Decoders;
 use crate::format::{Coding, Head, Superblock, id_key};
-use crate::{Backend, Error, ErrorKind, Result, Space};
+use crate::{Backend, Error, ErrorKind, Result, Space, unless_corrupt};
 
 /// Plain bytes of a chunk, shared with the cache.
 #[derive(Debug, Clone)]
@@ -196,11 +196,7 @@ impl ChunkReader {
         let keys: Vec<_> = (first..first + HEADS_READ).map(id_key).collect();
         let slices: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
         // What lies beside it may be damaged.
-        let records = match self.backend.multi_get(Space::Head, &slices) {
-            Ok(records) => records,
-            Err(error) if error.kind() == ErrorKind::Corrupt => Vec::new(),
-            Err(error) => return Err(error),
-        };
+        let records = unless_corrupt(self.backend.multi_get(Space::Head, &slices))?.unwrap_or_default();
         let decode =
             |id, record: Vec<u8>| Head::decode(id, &record, Superblock::MAX_CHUNK_BYTES).map(Arc::new);
         let (mut wanted, mut heads) = (None, Vec::new());

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
 
+use engrams_store::unless_corrupt;
 use rustix::fs::{AtFlags, FileType, Mode, fchmod, fstat, mkdirat, unlinkat};
 use rustix::io::Errno;
 
@@ -125,14 +126,9 @@ pub fn extract(
     let selected = selection(paths);
     for path in selected.iter().filter(|path| !path.is_empty()) {
         check_path(path)?;
-        match tree.entries(path).next() {
-            None => {
-                let none = format!("there is no `{}` in this version", path.escape_ascii());
-                return Err(Error::not_found(none));
-            }
-            Some(Err(error)) if error.kind() != ErrorKind::Corrupt => return Err(error),
-            // The walk goes on behind what is damaged.
-            Some(_) => {}
+        // The walk goes on behind what is damaged.
+        if tree.entries(path).next().map(unless_corrupt).transpose()?.is_none() {
+            return Err(Error::not_found(format!("there is no `{}` in this version", path.escape_ascii())));
         }
     }
     let destination = Destination::open(dest)

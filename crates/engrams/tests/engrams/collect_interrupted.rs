@@ -116,12 +116,20 @@ fn what_an_interrupted_sweep_leaves_can_be_used_again() {
 
 type Interruption = Box<dyn FnOnce() + Send>;
 
-/// A backend that does something just before it answers one of its readers.
+/// A backend that does something just before it answers one of its readers, and gives space back as it is told.
 struct Interrupted {
     inner: Arc<MemoryBackend>,
     space: Space,
     /// Answers until then, and what is done.
     interruption: Mutex<Option<(usize, Interruption)>>,
+    /// The bytes that a compaction leaves, or how it fails.
+    compaction: Mutex<Result<u64, ErrorKind>>,
+}
+
+impl Interrupted {
+    fn new(inner: Arc<MemoryBackend>, space: Space, interruption: Option<(usize, Interruption)>) -> Self {
+        Self { inner, space, interruption: Mutex::new(interruption), compaction: Mutex::new(Ok(0)) }
+    }
 }
 
 impl Backend for Interrupted {
@@ -150,6 +158,10 @@ impl Backend for Interrupted {
         self.inner.flush()
     }
 
+    fn compact(&self) -> Result<u64> {
+        self.compaction.lock().unwrap().map_err(|kind| Error::new(kind, "no room"))
+    }
+
     fn close(&self) -> Result<()> {
         self.inner.close()
     }
@@ -168,8 +180,7 @@ fn a_reader_that_a_whole_collection_overtakes_between_two_records_reads_exactly(
             let inner = backend_of(&before);
             let collector = open(Arc::<MemoryBackend>::clone(&inner), 1024).unwrap();
             let interruption = Box::new(move || assert!(collect(&collector).rebased > 30));
-            let interruption = Mutex::new(Some((at, interruption as Interruption)));
-            let backend = Arc::new(Interrupted { inner, space, interruption });
+            let backend = Arc::new(Interrupted::new(inner, space, Some((at, interruption as Interruption))));
             // A store of its own, so that what one has decoded the other has not.
             let reader = open(Arc::<Interrupted>::clone(&backend), 1024).unwrap();
             assert!(try_read(&reader, b"f", Some(6)).unwrap() == bytes, "{space:?} {at}");
@@ -182,39 +193,6 @@ fn a_reader_that_a_whole_collection_overtakes_between_two_records_reads_exactly(
     assert!(overtaken > 20, "{overtaken}");
 }
 
-/// A medium that gives no space back: it says how many bytes, or fails.
-struct Full(Arc<MemoryBackend>, Mutex<Result<u64, ErrorKind>>);
-
-impl Backend for Full {
-    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        self.0.get(space, key)
-    }
-
-    fn snapshot(&self) -> Result<Box<dyn Snapshot + '_>> {
-        self.0.snapshot()
-    }
-
-    fn write(&self, batch: Batch, durability: Durability) -> Result<()> {
-        self.0.write(batch, durability)
-    }
-
-    fn flush(&self) -> Result<()> {
-        self.0.flush()
-    }
-
-    fn compact(&self) -> Result<u64> {
-        self.1.lock().unwrap().map_err(|kind| Error::new(kind, "no room"))
-    }
-
-    fn close(&self) -> Result<()> {
-        self.0.close()
-    }
-
-    fn stored_bytes(&self) -> Result<u64> {
-        self.0.stored_bytes()
-    }
-}
-
 /// Found: a merge that had no room to begin with was passed over, and the report named no bytes.
 #[test]
 fn space_that_could_not_be_given_back_is_told_and_nothing_else_is_lost() {
@@ -224,8 +202,9 @@ fn space_that_could_not_be_given_back_is_told_and_nothing_else_is_lost() {
         (Err(ErrorKind::Io), Some("takes its space until a collection that succeeds: no room")),
         (Err(ErrorKind::Corrupt), Some("takes its space until a repair: no room")),
     ] {
-        let medium = Arc::new(Full(backend_of(&before), Mutex::new(outcome)));
-        let store = open(Arc::<Full>::clone(&medium), 1024).unwrap();
+        let medium = Arc::new(Interrupted::new(backend_of(&before), Space::Page, None));
+        *medium.compaction.lock().unwrap() = outcome;
+        let store = open(Arc::<Interrupted>::clone(&medium), 1024).unwrap();
         match (store.collect(&CollectOptions::default(), &mut |_| {}), said) {
             (Ok(report), None) => assert!(report.bytes_left == 1234 && report.chunks > 50, "{report:?}"),
             (Err(error), Some(said)) => {
@@ -236,7 +215,7 @@ fn space_that_could_not_be_given_back_is_told_and_nothing_else_is_lost() {
         }
         assert!(read(&store, "f", 6) == bytes);
         assert_sound(&store);
-        *medium.1.lock().unwrap() = Ok(0);
+        *medium.compaction.lock().unwrap() = Ok(0);
         let again = collect(&store);
         assert_eq!((again.chunks, again.bytes_left), (0, 0), "all was removed before");
     }
