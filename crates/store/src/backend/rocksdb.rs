@@ -8,6 +8,7 @@
 mod close;
 mod compact;
 mod copy;
+mod direct;
 mod failure;
 mod guard;
 mod hold;
@@ -120,10 +121,11 @@ impl RocksBackend {
         guard::check(path)?;
         log::check_logs(path)?;
         let hold = if options.read_only { None } else { Some(Hold::take(path)?) };
-        let (database, families) = tuned(options, create);
+        let (mut database, families) = tuned(options, create);
         let opened = if options.read_only {
             DB::open_cf_descriptors_read_only(&database, path, families, false)
         } else {
+            database.set_use_direct_io_for_flush_and_compaction(direct::is_possible(path));
             DB::open_cf_descriptors(&database, path, families)
         };
         let opened = opened.map_err(|error| failure::failure("open", path, error))?;

@@ -11,8 +11,8 @@
 //! | `index` | Name, Recall, Search | random keys, mostly missed: the only family with filters |
 
 use ::rocksdb::{
-    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode,
-    InfoLogger, LogLevel, LruCacheOptions, Options,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompactionStyle,
+    DBCompressionType, DBRecoveryMode, InfoLogger, LogLevel, LruCacheOptions, Options,
 };
 
 use crate::Space;
@@ -113,10 +113,10 @@ fn database(options: &RocksOptions, create: bool, buffers: usize) -> Options {
     database.set_max_file_opening_threads(1);
     database.set_max_subcompactions(1);
     database.set_bytes_per_sync(MIB as u64);
-    // Per file being merged or written: with the defaults (2 and 1 MiB) a merge of the index takes more memory than
-    // all caches.
+    // Per file being merged: with the default of 2 MiB a merge of the index takes more memory than all caches.
     database.set_compaction_readahead_size(128 << 10);
-    database.set_writable_file_max_buffer_size(256 << 10);
+    // Per file being written, at most: what goes past the system's cache goes in pieces of this, and each is waited for.
+    database.set_writable_file_max_buffer_size(MIB as u64);
     database.set_max_manifest_file_size(16 << 10);
     database.set_skip_stats_update_on_db_open(true);
     database.set_stats_dump_period_sec(0);
@@ -168,6 +168,8 @@ fn family(name: &str, cache: &Cache, buffers: usize) -> Options {
             table.set_optimize_filters_for_memory(true);
             family.set_write_buffer_size(buffers / 4);
             family.set_compression_type(DBCompressionType::Zstd);
+            // Names lie anywhere, so a merge into the lowest level would write all of the index again, each time.
+            family.set_compaction_style(DBCompactionStyle::Universal);
         }
         _ => {
             table.set_block_size(16 << 10);
