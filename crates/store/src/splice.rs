@@ -105,7 +105,8 @@ impl<'b> Index<'b> {
         let mut index = Self { bases, table: vec![0; 1 << bits], shift: u64::BITS - bits };
         let mut start = 0;
         for base in bases {
-            for (at, window) in base.windows(WINDOW).step_by(step).enumerate() {
+            let windows = base.as_chunks().0.iter().step_by(step / WINDOW);
+            for (at, window) in windows.enumerate() {
                 let place = index.place(window);
                 index.table[place] = (start + at * step) as u32 + 1;
             }
@@ -115,9 +116,10 @@ impl<'b> Index<'b> {
     }
 
     /// Two words, mixed by odd multipliers; the upper bits are the place in the table.
-    fn place(&self, window: &[u8]) -> usize {
-        let word = |at: usize| window[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        let mixed = word(0).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ word(8).rotate_left(23);
+    fn place(&self, window: &[u8; WINDOW]) -> usize {
+        let both = u128::from_le_bytes(*window);
+        let (first, second) = (both as u64, (both >> 64) as u64);
+        let mixed = first.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ second.rotate_left(23);
         (mixed.wrapping_mul(0xd6e8_feb8_6659_fd93) >> self.shift) as usize
     }
 
@@ -127,7 +129,7 @@ impl<'b> Index<'b> {
         let (mut copies, mut copied): (Vec<Copy>, usize) = (Vec::new(), 0);
         let mut before = Copy { at: 0, from: 0, len: 0 };
         let mut at = 0;
-        while let Some(window) = plain.get(at..at + WINDOW) {
+        while let Some(window) = plain.get(at..).and_then(|rest| rest.first_chunk()) {
             if at - copied > most_literals {
                 return None;
             }
