@@ -149,9 +149,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 const UNNAMED: &str = "its bytes do not match its name";
 
-/// Heads kept in memory: some 200 bytes each. Not more: small things that outlive the chunks beside them keep their memory
-/// from being used again (docs/decisions/0013).
-const CACHED_HEADS: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
+/// Heads kept in memory: some 200 bytes each. Recall looks at all parts of a store, and a head that is read again costs as
+/// much as to look at ten.
+const CACHED_HEADS: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 /// Heads read at once.
 const HEADS_READ: u64 = 16;
 

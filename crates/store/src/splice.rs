@@ -38,8 +38,10 @@ struct Copy {
 #[derive(Debug)]
 pub struct Splice {
     pub(crate) script: Vec<u8>,
-    pub(crate) literals: Vec<u8>,
-    pub(crate) context: Vec<u8>,
+    /// What the literals are coded with, and right behind it the literals: zstd searches what lies in one piece faster.
+    pub(crate) text: Vec<u8>,
+    /// Where the literals begin.
+    pub(crate) context: usize,
 }
 
 impl Splice {
@@ -48,7 +50,9 @@ impl Splice {
     #[must_use]
     pub fn find(plain: &[u8], bases: &[&[u8]]) -> Option<Self> {
         let copies = Index::new(bases).copies(plain)?;
-        let mut splice = Self { script: Vec::new(), literals: Vec::new(), context: Vec::new() };
+        let mut splice = Self { script: Vec::new(), text: Vec::new(), context: 0 };
+        gather_context(&copies, plain.len(), bases, &mut splice.text);
+        splice.context = splice.text.len();
         put_varint(&mut splice.script, copies.len() as u64);
         let mut before = Copy { at: 0, from: 0, len: 0 };
         for &copy in &copies {
@@ -56,18 +60,22 @@ impl Splice {
             put_varint(&mut splice.script, literals.len() as u64);
             put_varint(&mut splice.script, (copy.len - LEAST_COPY) as u64);
             put_signed(&mut splice.script, copy.from as i64 - (before.source_end() + literals.len()) as i64);
-            splice.literals.extend_from_slice(&plain[literals]);
+            splice.text.extend_from_slice(&plain[literals]);
             before = copy;
         }
-        splice.literals.extend_from_slice(&plain[before.end()..]);
-        gather_context(&copies, plain.len(), bases, &mut splice.context);
+        splice.text.extend_from_slice(&plain[before.end()..]);
         Some(splice)
     }
 
     /// Bytes that coding it looks at.
     #[must_use]
     pub fn reach(&self) -> usize {
-        self.literals.len() + self.context.len()
+        self.text.len()
+    }
+
+    #[cfg(test)]
+    fn literals(&self) -> &[u8] {
+        &self.text[self.context..]
     }
 }
 
@@ -97,7 +105,8 @@ impl<'b> Index<'b> {
         let mut index = Self { bases, table: vec![0; 1 << bits], shift: u64::BITS - bits };
         let mut start = 0;
         for base in bases {
-            for (at, window) in base.windows(WINDOW).step_by(step).enumerate() {
+            let windows = base.as_chunks().0.iter().step_by(step / WINDOW);
+            for (at, window) in windows.enumerate() {
                 let place = index.place(window);
                 index.table[place] = (start + at * step) as u32 + 1;
             }
@@ -107,9 +116,10 @@ impl<'b> Index<'b> {
     }
 
     /// Two words, mixed by odd multipliers; the upper bits are the place in the table.
-    fn place(&self, window: &[u8]) -> usize {
-        let word = |at: usize| window[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        let mixed = word(0).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ word(8).rotate_left(23);
+    fn place(&self, window: &[u8; WINDOW]) -> usize {
+        let both = u128::from_le_bytes(*window);
+        let (first, second) = (both as u64, (both >> 64) as u64);
+        let mixed = first.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ second.rotate_left(23);
         (mixed.wrapping_mul(0xd6e8_feb8_6659_fd93) >> self.shift) as usize
     }
 
@@ -119,7 +129,7 @@ impl<'b> Index<'b> {
         let (mut copies, mut copied): (Vec<Copy>, usize) = (Vec::new(), 0);
         let mut before = Copy { at: 0, from: 0, len: 0 };
         let mut at = 0;
-        while let Some(window) = plain.get(at..at + WINDOW) {
+        while let Some(window) = plain.get(at..).and_then(|rest| rest.first_chunk()) {
             if at - copied > most_literals {
                 return None;
             }
@@ -171,7 +181,8 @@ fn base_at<'b>(bases: &[&'b [u8]], place: usize) -> Option<(usize, &'b [u8])> {
 
 fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     const STRIDE: usize = 64;
-    let strides = a.chunks_exact(STRIDE).zip(b.chunks_exact(STRIDE));
+    // Of a length that is known, they are compared without a call.
+    let strides = a.as_chunks::<STRIDE>().0.iter().zip(b.as_chunks::<STRIDE>().0);
     let equal = STRIDE * strides.take_while(|(a, b)| a == b).count();
     equal + a[equal..].iter().zip(&b[equal..]).take_while(|(a, b)| a == b).count()
 }
@@ -310,16 +321,16 @@ mod tests {
         let mut plain = base.clone();
         plain.splice(9000..9010, *b"something else");
         let splice = Splice::find(&plain, &[&base]).unwrap();
-        assert_eq!(splice.literals, b"something else");
-        assert_eq!(splice.context, base[9000 - CONTEXT..9010 + CONTEXT]);
-        assert_eq!(joined(&splice.script, &splice.literals, &[&base], plain.len()).unwrap(), plain);
+        assert_eq!(splice.literals(), b"something else");
+        assert_eq!(splice.text[..splice.context], base[9000 - CONTEXT..9010 + CONTEXT]);
+        assert_eq!(joined(&splice.script, splice.literals(), &[&base], plain.len()).unwrap(), plain);
     }
 
     #[test]
     fn a_copy_of_all_needs_no_literals() {
         let base = bytes(2, 5000);
         let splice = Splice::find(&base, &[&base]).unwrap();
-        assert!(splice.literals.is_empty() && splice.context.is_empty() && splice.script.len() < 8);
+        assert!(splice.text.is_empty() && splice.script.len() < 8);
         assert_eq!(joined(&splice.script, b"", &[&base], 5000).unwrap(), base);
         assert!(joined(&splice.script, b"more", &[&base], 5000).is_err());
     }
@@ -381,8 +392,8 @@ mod tests {
             }
             let bases: Vec<&[u8]> = bases.iter().map(|base| &base[..]).collect();
             if let Some(splice) = Splice::find(&plain, &bases) {
-                prop_assert_eq!(joined(&splice.script, &splice.literals, &bases, plain.len()).unwrap(), &plain[..]);
-                prop_assert!(splice.literals.len() <= plain.len() / 5 * 2);
+                prop_assert_eq!(joined(&splice.script, splice.literals(), &bases, plain.len()).unwrap(), &plain[..]);
+                prop_assert!(splice.literals().len() <= plain.len() / 5 * 2);
             }
         }
 

@@ -234,8 +234,9 @@ impl<'s> Staging<'s> {
         self.store.backend.write(std::mem::take(&mut self.batch), Durability::Staged)?;
         // Not before: a chunk that was not written must not be a base.
         for (id, head, plain) in std::mem::take(&mut self.staged) {
-            // What is stored as it is, is as near in the backend's buffers, and hardly ever a base.
-            if head.coding != Coding::Raw {
+            // What is stored as it is, is as near in the backend's buffers, and hardly ever a base; and a splice is put
+            // together again as fast as it is copied.
+            if !matches!(head.coding, Coding::Raw | Coding::Splice) {
                 self.store.chunks.keep_copy(id, plain);
             }
             self.store.chunks.keep_head(id, Arc::new(head));

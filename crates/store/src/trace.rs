@@ -2,7 +2,9 @@
 //!
 //! A file's engram is the sum over its pieces of their features' hypervectors, plus one signed correction for each
 //! seam between two pieces, so it is the same however the file was cut. What the old and the new content share cancels
-//! before anything is computed.
+//! before anything is computed: whole pieces, and of the others what a chunk has from its bases.
+
+mod cancel;
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -14,7 +16,9 @@ use lru::LruCache;
 use crate::list::Cursor;
 use crate::store::Inner;
 use crate::tree::{FileNode, Piece};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, unless_corrupt};
+
+use self::cancel::cancel;
 
 /// Bytes at each end of a piece that decide what a seam adds.
 const SEAM_BYTES: usize = engrams_core::SEAM_BYTES;
@@ -232,10 +236,35 @@ impl FileTally {
         wanted.sort_unstable();
         wanted.dedup();
         traces.prepare(&self.store, wanted)?;
-        for (piece, times) in pieces {
-            let trace = traces.get(&self.store, piece)?;
-            add(&mut self.change, &trace.features, times);
+        // By chunk: what is taken away, as far as it is not what a chunk that leans on it has too.
+        let mut old: HashMap<u64, Vec<(Piece, Vec<u64>)>> = HashMap::new();
+        for &(piece, _) in pieces.iter().filter(|(_, times)| *times == -1) {
+            let features = traces.get(&self.store, piece)?.features.clone();
+            old.entry(piece.chunk).or_default().push((piece, features));
         }
+        let mut added = Vec::new();
+        for &(piece, times) in pieces.iter().filter(|(_, times)| *times != -1) {
+            let trace = traces.get(&self.store, piece)?;
+            if times != 1 {
+                add(&mut self.change, &trace.features, times);
+                continue;
+            }
+            let mut features = trace.features.clone();
+            let head = unless_corrupt(self.store.chunks.find_head(piece.chunk))?.flatten();
+            for base in head.iter().flat_map(|head| head.bases.iter().rev()) {
+                for (_, old) in old.get_mut(base).into_iter().flatten() {
+                    cancel(&mut features, old);
+                }
+            }
+            gather(&mut self.change, &mut added, features, 1);
+        }
+        add(&mut self.change, &added, 1);
+        let (mut left, mut removed) = (Vec::from_iter(old.into_values().flatten()), Vec::new());
+        left.sort_unstable_by_key(|(piece, _)| *piece);
+        for (_, features) in left {
+            gather(&mut self.change, &mut removed, features, -1);
+        }
+        add(&mut self.change, &removed, -1);
         for ((a, b), times) in seams {
             let (a, b) = (traces.get(&self.store, a)?, traces.get(&self.store, b)?);
             let seam = self.store.gear.seam(&a.tail, &b.head);
@@ -277,6 +306,18 @@ fn count<K: std::hash::Hash + Eq + Copy>(counts: &mut HashMap<K, i64>, key: K, b
     *count += by;
     if *count == 0 {
         counts.remove(&key);
+    }
+}
+
+/// Features that are added at once: each time costs as much as a hundred of them.
+const GATHERED: usize = 1 << 14;
+
+/// Gathers features, to add many at once.
+fn gather(change: &mut Option<Sketch>, gathered: &mut Vec<u64>, features: Vec<u64>, times: i64) {
+    gathered.extend_from_slice(&features);
+    if gathered.len() >= GATHERED {
+        add(change, gathered, times);
+        gathered.clear();
     }
 }
 

@@ -63,12 +63,16 @@ impl Chooser {
         let by_cover = effort.neighbours > 0;
         let mut pool = Vec::new();
         let mut near = Vec::new();
+        let limit = usize::from(store.superblock().max_closure);
         for candidate in ranked.iter().take(effort.candidates) {
             match self.choosable(store, candidate.id, &candidate.head, by_cover)? {
                 Some(choosable) => {
                     let left = wanted.len() - shared(wanted, &choosable.cover);
                     pool.push(choosable);
                     if by_cover && left < WORTH_A_LOOK && !effort.tries_all {
+                        if pool.len() == 1 {
+                            return decoded(store, &pool, vec![vec![0]]);
+                        }
                         break;
                     }
                 }
@@ -76,7 +80,6 @@ impl Chooser {
                 None => near.extend(&candidate.head.bases),
             }
         }
-        let limit = usize::from(store.superblock().max_closure);
         let nearest = pick(&pool, None, limit, 2);
         if !by_cover {
             return decoded(store, &pool, vec![nearest]);
@@ -156,11 +159,20 @@ fn pick(pool: &[Choosable], mut left: Option<&mut Vec<u32>>, limit: usize, most:
         let added: Vec<u64> = pool[at].closure.iter().copied().filter(|id| !closure.contains(id)).collect();
         closure.extend(added);
         if let Some(left) = &mut left {
-            left.retain(|feature| pool[at].cover.binary_search(feature).is_err());
+            leave_out(left, &pool[at].cover);
         }
         chosen.push(at);
     }
     chosen
+}
+
+/// Takes out of `left` what is covered, each ascending.
+fn leave_out(left: &mut Vec<u32>, mut cover: &[u32]) {
+    left.retain(|feature| {
+        let before = cover.iter().take_while(|other| *other < feature).count();
+        cover = &cover[before..];
+        cover.first() != Some(feature)
+    });
 }
 
 /// How many both have, each ascending.

@@ -1,7 +1,5 @@
 //! Correction: the exact difference between a chunk and what was recalled for it, or the chunk itself.
 
-use std::borrow::Cow;
-
 use engrams_core::{Correction, CorrectionPolicy};
 use engrams_store::{Coding, Encoder, Result, Splice};
 
@@ -23,60 +21,61 @@ impl Coded {
 pub(crate) struct Task<'a> {
     pub(crate) plain: &'a [u8],
     /// What to try; empty: only the chunk alone.
-    pub(crate) trials: Vec<Trial<'a>>,
+    pub(crate) trials: Vec<Trial>,
 }
 
 /// Bases with what is coded against them.
-pub(crate) struct Trial<'a> {
+pub(crate) struct Trial {
     /// In prefix order.
     bases: Vec<u64>,
     /// The deepest base's.
     depth: u8,
     /// The bases are of the chunk's own run: they were not recalled, and only what they save is asked.
     is_run: bool,
-    ways: Vec<Way<'a>>,
+    ways: Vec<Way>,
 }
 
 /// How a chunk is coded against bases.
-enum Way<'a> {
+enum Way {
     Splice(Splice),
-    /// With all their bytes as prefix.
-    Prefix(Cow<'a, [u8]>),
+    /// With all their bytes as prefix: these, and behind them, from there on, the chunk's own.
+    Prefix(Vec<u8>, usize),
 }
 
-impl<'a> Trial<'a> {
+impl Trial {
     /// A trial of `bases`: id, depth, bytes. The best one last, since zstd codes near offsets shorter. `tries_both` where
     /// one way would do.
-    pub(crate) fn new(plain: &[u8], bases: &[(u64, u8, &'a [u8])], is_run: bool, tries_both: bool) -> Self {
-        let bytes: Vec<&'a [u8]> = bases.iter().map(|base| base.2).collect();
+    pub(crate) fn new(plain: &[u8], bases: &[(u64, u8, &[u8])], is_run: bool, tries_both: bool) -> Self {
+        let bytes: Vec<&[u8]> = bases.iter().map(|base| base.2).collect();
         // What a run has in common are words.
         let splice = if is_run { None } else { Splice::find(plain, &bytes) };
-        let prefix = (splice.is_none() || tries_both).then(|| match bytes[..] {
-            [only] => Cow::Borrowed(only),
-            _ => Cow::Owned(bytes.concat()),
+        let prefix = (splice.is_none() || tries_both).then(|| {
+            let joined = [&bytes.concat(), plain].concat();
+            let at = joined.len() - plain.len();
+            Way::Prefix(joined, at)
         });
         Self {
             bases: bases.iter().map(|base| base.0).collect(),
             depth: bases.iter().map(|base| base.1).max().unwrap_or(0),
             is_run,
-            ways: splice.map(Way::Splice).into_iter().chain(prefix.map(Way::Prefix)).collect(),
+            ways: splice.map(Way::Splice).into_iter().chain(prefix).collect(),
         }
     }
 }
 
-impl Way<'_> {
-    fn code<'p>(&'p self, encoder: &mut Encoder<'p>, plain: &[u8]) -> Result<(Coding, Vec<u8>)> {
+impl Way {
+    fn code<'p>(&'p self, encoder: &mut Encoder<'p>) -> Result<(Coding, Vec<u8>)> {
         Ok(match self {
             Self::Splice(splice) => (Coding::Splice, encoder.splice(splice)?),
-            Self::Prefix(prefix) => (Coding::Zstd, encoder.correction(plain, prefix)?),
+            Self::Prefix(joined, at) => (Coding::Zstd, encoder.correction_behind(joined, *at)?),
         })
     }
 
     /// Bytes that are looked at.
-    fn reach(&self, plain: usize) -> usize {
+    fn reach(&self) -> usize {
         match self {
             Self::Splice(splice) => splice.reach(),
-            Self::Prefix(prefix) => plain + prefix.len(),
+            Self::Prefix(joined, _) => joined.len(),
         }
     }
 }
@@ -91,7 +90,7 @@ impl Task<'_> {
     /// Bytes that the longest of the trials looks at.
     pub(crate) fn reach(&self) -> usize {
         let ways = self.trials.iter().flat_map(|trial| &trial.ways);
-        ways.map(|way| way.reach(self.plain.len())).max().unwrap_or(self.plain.len())
+        ways.map(|way| way.reach()).max().unwrap_or(self.plain.len())
     }
 }
 
@@ -101,13 +100,12 @@ pub(crate) fn code<'p>(
     task: &'p Task<'_>,
     policy: &CorrectionPolicy,
 ) -> Result<Coded> {
-    let mut best: Option<(Coding, Vec<u8>, &Trial<'_>)> = None;
+    let mut best: Option<(Coding, Vec<u8>, &Trial)> = None;
     for trial in &task.trials {
         for way in &trial.ways {
-            let (coding, correction) = way.code(encoder, task.plain)?;
+            let (coding, correction) = way.code(encoder)?;
             // Of equals the earlier one; a base more must pay for its place in the head.
-            let cost =
-                |correction: &[u8], trial: &Trial<'_>| correction.len() + BASE_BYTES * trial.bases.len();
+            let cost = |correction: &[u8], trial: &Trial| correction.len() + BASE_BYTES * trial.bases.len();
             if best.as_ref().is_none_or(|(_, least, of)| cost(&correction, trial) < cost(least, of)) {
                 best = Some((coding, correction, trial));
             }

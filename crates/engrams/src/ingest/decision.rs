@@ -1,7 +1,7 @@
 //! Decision: each chunk of a group is one that is stored, or is staged, coded alone or against what it resembles.
 
 use std::cmp::Reverse;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use engrams_core::CorrectionPolicy;
 use engrams_store::{
@@ -9,7 +9,7 @@ use engrams_store::{
     unless_corrupt,
 };
 
-use super::choice::{Choices, Chooser};
+use super::choice::{Base, Choices, Chooser};
 use super::correct::{Coded, Task, Trial, code};
 use super::counts::Counts;
 use super::effort::Effort;
@@ -41,13 +41,11 @@ pub(crate) struct Decider {
     run: Run,
 }
 
-/// A novel chunk with what it may be corrected against.
-struct Plan {
-    /// Its place in the group.
-    at: usize,
-    choices: Choices,
-    /// Bases of its run, if nothing was chosen.
-    kin: Vec<(Kin, Source)>,
+/// What became of a novel chunk.
+struct Outcome {
+    coded: Coded,
+    /// What a search finds it by.
+    search: Vec<u32>,
     is_twin: bool,
 }
 
@@ -56,6 +54,15 @@ enum Source {
     /// In the group, at this place: it is not stored yet.
     Group(usize),
     Stored(Plain),
+}
+
+impl Source {
+    fn bytes<'s>(&'s self, group: &'s Group) -> &'s [u8] {
+        match self {
+            Self::Group(at) => group.bytes_of(&group.chunks[*at]),
+            Self::Stored(plain) => plain,
+        }
+    }
 }
 
 impl Decider {
@@ -147,10 +154,8 @@ impl Decider {
         let features: Vec<&[u64]> = sketches.iter().map(|s| s.features.as_slice()).collect();
         let recalled = staging.recall(&features)?;
         let ranked = self.rank(group, ids, novel, &sketches, recalled)?;
-        let plans = self.plan(ids, novel, &sketches, ranked)?;
-        let coded = self.correct(group, &plans, &sketches)?;
-        for ((plan, sketch), (coded, search)) in plans.iter().zip(&sketches).zip(coded) {
-            let at = plan.at;
+        let outcomes = self.correct(group, ids, novel, &sketches, &ranked)?;
+        for ((&at, sketch), Outcome { coded, search, is_twin }) in novel.iter().zip(&sketches).zip(outcomes) {
             let plain = group.bytes_of(&group.chunks[at]);
             let depth = staging.depth_above(coded.correction.bases())?;
             self.count_novel(&coded, plain.len());
@@ -165,7 +170,7 @@ impl Decider {
                 payload_check: Head::check_for(&names[at], coded.coding, &coded.payload),
             };
             // Whoever would find a twin finds its base: its own entries would only push older ones out.
-            let features = if plan.is_twin && depth > 0 { &[][..] } else { &sketch.features };
+            let features = if is_twin && depth > 0 { &[][..] } else { &sketch.features };
             let (id, payload, search) = (ids[at], coded.payload, &search);
             staging.put(NewChunk { id, head, payload, plain, features, search })?;
         }
@@ -236,60 +241,94 @@ impl Decider {
         }
     }
 
-    /// Chooses bases for each novel chunk; what has none joins the run.
-    fn plan(
+    /// Codes each novel chunk: against what it resembles, else against its run, else alone.
+    fn correct(
         &mut self,
+        group: &Group,
         ids: &[u64],
         novel: &[usize],
         sketches: &[Sketch],
-        ranked: Vec<Vec<Candidate>>,
-    ) -> Result<Vec<Plan>> {
+        ranked: &[Vec<Candidate>],
+    ) -> Result<Vec<Outcome>> {
+        let plain_of = |at: usize| group.bytes_of(&group.chunks[novel[at]]);
+        let compression = self.settings.compression;
+        let encoder = || Encoder::new(compression);
+        // All of a chunk's work in one go: whoever waits for the others between two parts of it has nothing to do. What the
+        // encoders refer to outlives them.
+        let mut alike: Vec<usize> = (0..novel.len()).filter(|&at| !ranked[at].is_empty()).collect();
+        self.workers.spread(&mut alike);
+        let tasks: Vec<OnceLock<Task<'_>>> = novel.iter().map(|_| OnceLock::new()).collect();
         let end = novel.first().map_or(0, |&at| ids[at]);
-        let work: Vec<(&Sketch, &Vec<Candidate>)> = sketches.iter().zip(&ranked).collect();
-        let choose = |(sketch, ranked): &(&Sketch, &Vec<Candidate>)| {
-            self.chooser.choose(&self.store, &self.effort, &sketch.known.cover, ranked, end)
-        };
-        let choices = if ranked.iter().all(Vec::is_empty) {
-            work.iter().map(choose).collect::<Result<_>>()?
-        } else {
-            self.workers.map(&work, choose)?
-        };
-        let is_usual = self.policy.root_gain >= CorrectionPolicy::default().root_gain;
-        let mut plans = Vec::with_capacity(novel.len());
-        for (((&at, sketch), ranked), choices) in novel.iter().zip(sketches).zip(&ranked).zip(choices) {
-            let first = choices.first().and_then(|bases| bases.first());
-            let nearest = first.and_then(|base| ranked.iter().find(|candidate| candidate.id == base.id));
+        let outcomes = self.workers.map_with(&alike, encoder, |encoder, &at| {
+            let wanted = &sketches[at].known.cover;
+            let choices = self.chooser.choose(&self.store, &self.effort, wanted, &ranked[at], end)?;
+            let Some(first) = choices.first().and_then(|bases| bases.first()) else { return Ok(None) };
+            let nearest = ranked[at].iter().find(|candidate| candidate.id == first.id);
             let is_twin = nearest.is_some_and(Candidate::is_twin);
-            let mut kin = Vec::new();
-            if choices.is_empty() && is_usual && !sketch.is_noise {
-                for one in self.run.join(ids[at], self.effort.run, self.store.superblock()) {
-                    let here = ids[..at].iter().position(|&id| id == one.id).map(Source::Group);
-                    let source = match here {
-                        Some(here) => Some(here),
-                        None => unless_corrupt(self.store.base(one.id))?.map(Source::Stored),
-                    };
-                    kin.extend(source.map(|source| (one, source)));
-                }
-            }
-            plans.push(Plan { at, choices, kin, is_twin });
+            let task = tasks[at].get_or_init(|| self.task(plain_of(at), &choices));
+            self.outcome(encoder, task, &sketches[at], is_twin).map(Some)
+        })?;
+        let mut all: Vec<Option<Outcome>> = novel.iter().map(|_| None).collect();
+        alike.into_iter().zip(outcomes).for_each(|(at, outcome)| all[at] = outcome);
+
+        let mut others = Vec::new();
+        for at in (0..novel.len()).filter(|&at| all[at].is_none()) {
+            let kin = self.kin(ids, novel[at], &sketches[at])?;
+            others.push((at, kin));
         }
-        Ok(plans)
+        let others = self.workers.map(&others, |(at, kin)| {
+            let bases: Vec<_> =
+                kin.iter().map(|(kin, source)| (kin.id, kin.depth, source.bytes(group))).collect();
+            let trial = || Trial::new(plain_of(*at), &bases, true, false);
+            let trials = if kin.is_empty() { Vec::new() } else { vec![trial()] };
+            Ok((*at, Task { plain: plain_of(*at), trials }))
+        })?;
+        // The longest first: the other threads end soon after the one that has the last, and no context has to grow.
+        let mut order: Vec<&(usize, Task<'_>)> = others.iter().collect();
+        order.sort_by_key(|(_, task)| Reverse(task.reach()));
+        let outcomes = self.workers.map_with(&order, encoder, |encoder, (at, task)| {
+            self.outcome(encoder, task, &sketches[*at], false).map(|outcome| (*at, outcome))
+        })?;
+        outcomes.into_iter().for_each(|(at, outcome)| all[at] = Some(outcome));
+        Ok(all.into_iter().flatten().collect())
     }
 
-    /// Codes each novel chunk, and tells what a search finds it by.
-    fn correct(&self, group: &Group, plans: &[Plan], sketches: &[Sketch]) -> Result<Vec<(Coded, Vec<u32>)>> {
-        let tasks = self.workers.map(plans, |plan| Ok(task(group, plan, self.effort.tries_both)))?;
-        // The longest first: the other threads end soon after the one that has the last, and no context has to grow.
-        let mut order: Vec<usize> = (0..tasks.len()).collect();
-        order.sort_by_key(|&at| Reverse(tasks[at].reach()));
-        let encoder = || Encoder::new(self.settings.compression);
-        let mut coded = self.workers.map_with(&order, encoder, |encoder, &at| {
-            let coded = code(encoder, &tasks[at], &self.policy)?;
-            let search = self.search_keys(&sketches[at], coded.correction.bases())?;
-            Ok((at, coded, search))
-        })?;
-        coded.sort_unstable_by_key(|(at, ..)| *at);
-        Ok(coded.into_iter().map(|(_, coded, search)| (coded, search)).collect())
+    fn outcome<'p>(
+        &self,
+        encoder: &mut Encoder<'p>,
+        task: &'p Task<'_>,
+        sketch: &Sketch,
+        is_twin: bool,
+    ) -> Result<Outcome> {
+        let coded = code(encoder, task, &self.policy)?;
+        let search = self.search_keys(sketch, coded.correction.bases())?;
+        Ok(Outcome { coded, search, is_twin })
+    }
+
+    fn task<'a>(&self, plain: &'a [u8], choices: &Choices) -> Task<'a> {
+        let trial = |bases: &Vec<Base>| {
+            // The best one last.
+            let bases: Vec<_> = bases.iter().rev().map(|base| (base.id, base.depth, &*base.plain)).collect();
+            Trial::new(plain, &bases, false, self.effort.tries_both)
+        };
+        Task { plain, trials: choices.iter().map(trial).collect() }
+    }
+
+    /// The bases that a chunk without anything alike has in its run, which it joins.
+    fn kin(&mut self, ids: &[u64], at: usize, sketch: &Sketch) -> Result<Vec<(Kin, Source)>> {
+        let mut kin = Vec::new();
+        let is_usual = self.policy.root_gain >= CorrectionPolicy::default().root_gain;
+        if is_usual && !sketch.is_noise {
+            for one in self.run.join(ids[at], self.effort.run, self.store.superblock()) {
+                let here = ids[..at].iter().position(|&id| id == one.id).map(Source::Group);
+                let source = match here {
+                    Some(here) => Some(here),
+                    None => unless_corrupt(self.store.base(one.id))?.map(Source::Stored),
+                };
+                kin.extend(source.map(|source| (one, source)));
+            }
+        }
+        Ok(kin)
     }
 
     /// What a search finds a chunk with these bases by.
@@ -312,25 +351,4 @@ fn mend(staging: &Staging<'_>, group: &Group, names: &[Name]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn task<'a>(group: &'a Group, plan: &'a Plan, tries_both: bool) -> Task<'a> {
-    let bytes_at = |at: usize| group.bytes_of(&group.chunks[at]);
-    let plain = bytes_at(plan.at);
-    let mut trials = Vec::new();
-    for bases in &plan.choices {
-        // The best one last.
-        let bases: Vec<_> = bases.iter().rev().map(|base| (base.id, base.depth, &*base.plain)).collect();
-        trials.push(Trial::new(plain, &bases, false, tries_both));
-    }
-    if !plan.kin.is_empty() {
-        let bytes_of = |source: &'a Source| match source {
-            Source::Group(at) => bytes_at(*at),
-            Source::Stored(plain) => plain,
-        };
-        let bases: Vec<_> =
-            plan.kin.iter().map(|(kin, source)| (kin.id, kin.depth, bytes_of(source))).collect();
-        trials.push(Trial::new(plain, &bases, true, tries_both));
-    }
-    Task { plain, trials }
 }

@@ -63,7 +63,8 @@ impl KnownChunks {
             return Ok(Some(known.clone()));
         }
         let Some(plain) = unless_corrupt(store.base(id))? else { return Ok(None) };
-        let mut located = Vec::new();
+        // One for each 82 bytes, mostly.
+        let mut located = Vec::with_capacity(plain.len() / 64);
         store.gear().locate_features(&plain, &mut located);
         let features: Vec<u64> = located.iter().map(|one| one.feature).collect();
         let selected = selected_keys(&located, plain.len(), store.superblock().search_window).into();

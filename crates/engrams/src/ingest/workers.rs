@@ -63,6 +63,14 @@ impl Workers {
         Ok(done.into_iter().map(|(_, result)| result).collect())
     }
 
+    /// Orders items such that threads which [take](Self::map_with) them in turn are far apart: neighbours have bases
+    /// in common, and whoever needs one that another thread is decoding waits for it.
+    pub(crate) fn spread<T: Copy>(&self, items: &mut [T]) {
+        let (from, apart) = (items.to_vec(), items.len().div_ceil(self.threads).max(1));
+        let places = (0..apart).flat_map(|first| (first..from.len()).step_by(apart));
+        items.iter_mut().zip(places).for_each(|(item, place)| *item = from[place]);
+    }
+
     /// Does both, at the same time where there is more than one thread.
     pub(crate) fn both<T: Send>(
         &self,

@@ -45,7 +45,7 @@ fn merge_in_family(database: &DB, family: &ColumnFamily, mut tables: Vec<&LiveFi
         if is_worth_merging(run, least) && rewritten_bytes(&tables, run) <= limit(run) {
             let mut how = CompactOptions::default();
             how.set_exclusive_manual_compaction(false);
-            how.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+            how.set_bottommost_level_compaction(BottommostLevelCompaction::ForceOptimized);
             let (first, last) = span(run);
             database.compact_range_cf_opt(family, first, last, &how);
         }
