@@ -136,7 +136,9 @@ impl<'b> Index<'b> {
             let noted = self.table[self.place(window)] as usize;
             // Of what is found there and what goes on where the last copy ended, the longer one.
             let straight = before.source_end() + (at - before.end());
-            let found = noted.checked_sub(1).and_then(|place| self.around(plain, before.end(), at, place));
+            // Most places noted are other windows'.
+            let place = noted.checked_sub(1).filter(|&place| self.window_at(place) == Some(window));
+            let found = place.and_then(|place| self.around(plain, before.end(), at, place));
             let found = found.map(|found| {
                 let other = (noted != straight + 1).then(|| self.around(plain, before.end(), at, straight));
                 other.flatten().filter(|other| other.len >= found.len).unwrap_or(found)
@@ -152,6 +154,12 @@ impl<'b> Index<'b> {
             }
         }
         (plain.len() - copied <= most_literals).then_some(copies)
+    }
+
+    #[inline]
+    fn window_at(&self, place: usize) -> Option<&[u8; WINDOW]> {
+        let (start, base) = base_at(self.bases, place)?;
+        base.get(place - start..)?.first_chunk()
     }
 
     /// The longest copy around `at`, not before `least`, whose bytes at `at` are those at `place` of the bases.
@@ -188,7 +196,11 @@ fn common_prefix(a: &[u8], b: &[u8]) -> usize {
 }
 
 fn common_suffix(a: &[u8], b: &[u8]) -> usize {
-    a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count()
+    const STRIDE: usize = 16;
+    let strides = a.as_rchunks::<STRIDE>().1.iter().rev().zip(b.as_rchunks::<STRIDE>().1.iter().rev());
+    let equal = STRIDE * strides.take_while(|(a, b)| a == b).count();
+    let (a, b) = (&a[..a.len() - equal], &b[..b.len() - equal]);
+    equal + a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count()
 }
 
 /// What the literals of a chunk of `len` bytes are coded with: for each stretch of them the bytes of the bases that lie
