@@ -48,8 +48,11 @@ impl EngramStore {
             let head = self.0.head();
             (head.clone(), self.tree_of(head.as_ref()))
         };
-        let chunks_from = self.0.ids().next;
-        let reuse = self.0.pins.draft(chunks_from, self.0.pages.next());
+        let reuse = {
+            // Held until the draft is known: a collection that began in between would take what others staged there.
+            let ids = self.0.ids();
+            self.0.pins.draft(ids.next, self.0.pages.next())
+        };
         Ok(Draft {
             store: Arc::clone(&self.0),
             provisional: next_number(&self.0, base.as_ref()),

@@ -141,6 +141,34 @@ fn an_ingest_during_a_collection_stores_again_what_is_condemned() {
     }
 }
 
+/// Found by ten threads: a page on which a younger one leans was taken for one whose files are marked.
+#[test]
+fn what_a_version_committed_meanwhile_needs_stays_although_the_next_leans_on_its_pages() {
+    let (store, _) = small_store(1024);
+    let (old, new) = (noise(5_000, 1), noise(5_000, 2));
+    let mut tx = Transaction::begin(&store, &IngestOptions::default()).unwrap();
+    // Enough beside it that a page is worth a correction.
+    for number in 0..60 {
+        tx.put_file(format!("beside/{number}").as_bytes(), fixed(), &mut &text(100, number)[..]).unwrap();
+    }
+    tx.put_file(b"f", fixed(), &mut &old[..]).unwrap();
+    tx.commit("").unwrap();
+    ingest(&store, "f", &new);
+    forget(&store, &[1]);
+    let mut versions = Vec::new();
+    store
+        .collect(&CollectOptions::default(), &mut |progress| {
+            if progress.step == CollectStep::Marking && versions.is_empty() {
+                versions.push(ingest(&store, "f", &old).version);
+                versions.push(ingest(&store, "f", &noise(5_000, 3)).version);
+            }
+        })
+        .unwrap();
+    assert_eq!(versions, [3, 4]);
+    assert!(read(&store, "f", 3) == old && read(&store, "f", 2) == new);
+    assert_sound(&store);
+}
+
 /// Found by ten threads: the chunk after one that stays was taken as a base while it was about to be removed.
 #[test]
 fn what_is_condemned_beside_a_chunk_that_stays_is_no_base() {

@@ -19,8 +19,10 @@ use crate::{Error, Result, Space};
 pub(crate) struct Marks {
     /// Chunks that pieces of files lie in.
     pub(crate) chunks: IdSet,
-    /// Pages of trees and lists, engrams and sums.
+    /// Pages of trees and lists, engrams and sums; and pages that young ones lean on.
     pub(crate) pages: IdSet,
+    /// Pages of trees and lists of which everything below is marked. What is marked as a base only is not among them.
+    pub(super) walked: IdSet,
 }
 
 /// What decoding the marked records takes, and what it costs.
@@ -52,7 +54,7 @@ impl Marks {
     }
 
     fn sums(&mut self, store: &Inner, list: u64) -> Result<()> {
-        if list == 0 || self.pages.contains(list) {
+        if list == 0 || !self.walked.insert(list) {
             return Ok(());
         }
         self.derived(store, list)?;
@@ -105,7 +107,8 @@ impl Marks {
 
     /// Levels descend, so recursion ends; pages that were met are not read again.
     fn tree(&mut self, store: &Inner, page: u64, above: u8) -> Result<()> {
-        if !self.pages.insert(page) {
+        self.pages.insert(page);
+        if !self.walked.insert(page) {
             return Ok(());
         }
         let found =
@@ -123,7 +126,8 @@ impl Marks {
     }
 
     fn list(&mut self, store: &Inner, page: u64, above: u8) -> Result<()> {
-        if !self.pages.insert(page) {
+        self.pages.insert(page);
+        if !self.walked.insert(page) {
             return Ok(());
         }
         let found =

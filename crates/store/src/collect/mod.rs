@@ -132,7 +132,7 @@ impl EngramStore {
     /// interrupted at any point and run again.
     ///
     /// `on_progress` may read and write, but not collect or verify. What a reader or a draft in this process uses stays
-    /// until a later collection. Memory: about six bits for each
+    /// until a later collection. Memory: about seven bits for each
     /// chunk and page that the store ever gave an id to.
     ///
     /// # Errors
@@ -350,7 +350,7 @@ impl<'s> Collection<'s> {
 
     fn covers(&self, draft: &DraftPins) -> bool {
         draft.chunks.iter().all(|id| self.chunks.ids.contains(id))
-            && draft.lists.iter().all(|id| self.marks.pages.contains(id))
+            && draft.lists.iter().all(|id| self.marks.walked.contains(id))
     }
 
     /// The forgotten versions are collected.

@@ -3,6 +3,8 @@
 //! Whoever ingests hardly ever reads soon what he wrote, and copying it into the system's cache costs more processor time
 //! than all else that the system does for an ingest; it would also drive out what others have there.
 
+#[cfg(target_os = "linux")]
+use std::fs;
 use std::path::Path;
 
 /// Bytes to which addresses, places and lengths of direct writes are rounded: what the database assumes where it is not told.
@@ -14,6 +16,11 @@ const ALIGNMENT: usize = 4096;
 pub(super) fn is_possible(directory: &Path) -> bool {
     use rustix::fs::{Mode, OFlags};
 
+    // Of a file that it can't open the database would say that direct writes are not possible, whatever the cause is.
+    let unreadable = |error: std::io::Error| error.kind() != std::io::ErrorKind::NotFound;
+    if fs::read(directory.join("CURRENT")).is_err_and(unreadable) {
+        return false;
+    }
     let flags = OFlags::TMPFILE | OFlags::DIRECT | OFlags::RDWR | OFlags::CLOEXEC;
     let Ok(file) = rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR) else { return false };
     let bytes = [0_u8; 2 * ALIGNMENT];
