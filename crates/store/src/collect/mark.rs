@@ -263,7 +263,7 @@ impl Needs {
         Ok(())
     }
 
-    /// Bases of the records from `from` on, which were staged since.
+    /// Bases of the records from `from` on.
     pub(super) fn young_bases(kind: Kind, store: &Inner, from: u64) -> Result<Vec<u64>> {
         let snapshot = store.backend.snapshot()?;
         let from = id_key(from);

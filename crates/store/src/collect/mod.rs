@@ -204,10 +204,9 @@ struct Collection<'s> {
     /// Ids from here on are not collected: a draft may have staged them.
     chunks_below: u64,
     pages_below: u64,
-    /// The greatest version marked, and the first chunk and page id not looked at.
+    /// The greatest version marked, and the first chunk id not looked at.
     newest: u64,
     chunks_seen: u64,
-    pages_seen: u64,
     marks: Marks,
     chunks: Needs,
     pages: Needs,
@@ -226,7 +225,6 @@ impl<'s> Collection<'s> {
             pages_below: 0,
             newest: 0,
             chunks_seen: 0,
-            pages_seen: 0,
             marks: Marks::default(),
             chunks: Needs::default(),
             pages: Needs::default(),
@@ -246,10 +244,10 @@ impl<'s> Collection<'s> {
             let ids = store.ids();
             let state = store.pins.state();
             let (readers, drafts) = state.pinned();
-            (self.chunks_seen, self.pages_seen) = (ids.next, store.pages.next());
+            let next_page = store.pages.next();
+            self.chunks_seen = ids.next;
             self.chunks_below = drafts.iter().map(|d| d.chunks_from).min().unwrap_or(ids.next).min(ids.next);
-            self.pages_below =
-                drafts.iter().map(|d| d.pages_from).min().unwrap_or(self.pages_seen).min(self.pages_seen);
+            self.pages_below = drafts.iter().map(|d| d.pages_from).min().unwrap_or(next_page).min(next_page);
             (versions, readers, drafts)
         };
         let kept: Vec<&Version> = versions.iter().filter(|v| !without.contains(&v.number)).collect();
@@ -285,7 +283,8 @@ impl<'s> Collection<'s> {
         for base in Needs::young_bases(Kind::Chunk, store, self.chunks_seen)? {
             self.marks.chunks.insert(base);
         }
-        for base in Needs::young_bases(Kind::Page, store, self.pages_seen)? {
+        // From the first that was young: a page has its id before it is written.
+        for base in Needs::young_bases(Kind::Page, store, self.pages_below)? {
             self.marks.pages.insert(base);
         }
         loop {
@@ -349,7 +348,8 @@ impl<'s> Collection<'s> {
     }
 
     fn covers(&self, draft: &DraftPins) -> bool {
-        draft.chunks.iter().all(|id| self.chunks.ids.contains(id))
+        // What is needed as a base only goes when it is re-based.
+        draft.chunks.iter().all(|id| self.marks.chunks.contains(id))
             && draft.lists.iter().all(|id| self.marks.walked.contains(id))
     }
 
