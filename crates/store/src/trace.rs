@@ -256,13 +256,13 @@ impl FileTally {
                     cancel(&mut features, old);
                 }
             }
-            gather(&mut self.change, &mut added, features, 1);
+            gather(&mut self.change, &mut added, &features, 1);
         }
         add(&mut self.change, &added, 1);
         let (mut left, mut removed) = (Vec::from_iter(old.into_values().flatten()), Vec::new());
         left.sort_unstable_by_key(|(piece, _)| *piece);
         for (_, features) in left {
-            gather(&mut self.change, &mut removed, features, -1);
+            gather(&mut self.change, &mut removed, &features, -1);
         }
         add(&mut self.change, &removed, -1);
         for ((a, b), times) in seams {
@@ -313,8 +313,8 @@ fn count<K: std::hash::Hash + Eq + Copy>(counts: &mut HashMap<K, i64>, key: K, b
 const GATHERED: usize = 1 << 14;
 
 /// Gathers features, to add many at once.
-fn gather(change: &mut Option<Sketch>, gathered: &mut Vec<u64>, features: Vec<u64>, times: i64) {
-    gathered.extend_from_slice(&features);
+fn gather(change: &mut Option<Sketch>, gathered: &mut Vec<u64>, features: &[u64], times: i64) {
+    gathered.extend_from_slice(features);
     if gathered.len() >= GATHERED {
         add(change, gathered, times);
         gathered.clear();

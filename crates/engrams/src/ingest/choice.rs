@@ -63,7 +63,6 @@ impl Chooser {
         let by_cover = effort.neighbours > 0;
         let mut pool = Vec::new();
         let mut near = Vec::new();
-        let limit = usize::from(store.superblock().max_closure);
         for candidate in ranked.iter().take(effort.candidates) {
             match self.choosable(store, candidate.id, &candidate.head, by_cover)? {
                 Some(choosable) => {
@@ -80,6 +79,7 @@ impl Chooser {
                 None => near.extend(&candidate.head.bases),
             }
         }
+        let limit = usize::from(store.superblock().max_closure);
         let nearest = pick(&pool, None, limit, 2);
         if !by_cover {
             return decoded(store, &pool, vec![nearest]);
@@ -159,31 +159,27 @@ fn pick(pool: &[Choosable], mut left: Option<&mut Vec<u32>>, limit: usize, most:
         let added: Vec<u64> = pool[at].closure.iter().copied().filter(|id| !closure.contains(id)).collect();
         closure.extend(added);
         if let Some(left) = &mut left {
-            leave_out(left, &pool[at].cover);
+            let mut has = within(&pool[at].cover);
+            left.retain(|feature| !has(feature));
         }
         chosen.push(at);
     }
     chosen
 }
 
-/// Takes out of `left` what is covered, each ascending.
-fn leave_out(left: &mut Vec<u32>, mut cover: &[u32]) {
-    left.retain(|feature| {
+/// Tells whether `cover`, which is ascending, has a feature; to be asked for features in ascending order.
+fn within(mut cover: &[u32]) -> impl FnMut(&u32) -> bool {
+    move |feature| {
         let before = cover.iter().take_while(|other| *other < feature).count();
         cover = &cover[before..];
-        cover.first() != Some(feature)
-    });
+        cover.first() == Some(feature)
+    }
 }
 
 /// How many both have, each ascending.
-fn shared(left: &[u32], mut cover: &[u32]) -> usize {
-    let mut count = 0;
-    for feature in left {
-        let before = cover.iter().take_while(|other| *other < feature).count();
-        cover = &cover[before..];
-        count += usize::from(cover.first() == Some(feature));
-    }
-    count
+fn shared(left: &[u32], cover: &[u32]) -> usize {
+    let mut has = within(cover);
+    left.iter().filter(|feature| has(feature)).count()
 }
 
 /// The bytes of each choice's bases; without what is damaged, without repetition.

@@ -50,7 +50,7 @@ impl Trial {
         // What a run has in common are words.
         let splice = if is_run { None } else { Splice::find(plain, &bytes) };
         let prefix = (splice.is_none() || tries_both).then(|| {
-            let joined = [&bytes.concat(), plain].concat();
+            let joined = [&bytes[..], &[plain]].concat().concat();
             let at = joined.len() - plain.len();
             Way::Prefix(joined, at)
         });

@@ -105,10 +105,15 @@ impl Marks {
         }
     }
 
+    /// Marks a page of a tree or a list; `false` when everything below it is marked already.
+    fn enter(&mut self, page: u64) -> bool {
+        self.pages.insert(page);
+        self.walked.insert(page)
+    }
+
     /// Levels descend, so recursion ends; pages that were met are not read again.
     fn tree(&mut self, store: &Inner, page: u64, above: u8) -> Result<()> {
-        self.pages.insert(page);
-        if !self.walked.insert(page) {
+        if !self.enter(page) {
             return Ok(());
         }
         let found =
@@ -126,8 +131,7 @@ impl Marks {
     }
 
     fn list(&mut self, store: &Inner, page: u64, above: u8) -> Result<()> {
-        self.pages.insert(page);
-        if !self.walked.insert(page) {
+        if !self.enter(page) {
             return Ok(());
         }
         let found =
