@@ -62,8 +62,9 @@ pub struct OpenOptions {
     /// Memory for chunks that are decoded before they are asked for, in bytes, all readers together. Default 16 MiB:
     /// enough for two extractions or four decoders at once; who finds none left decodes when asked.
     pub read_ahead_bytes: usize,
-    /// Memory for the database's caches and write buffers, in bytes. Default 48 MiB: each time a write buffer
-    /// is full it is synced, so with 8 MiB a first ingest of incompressible data takes twice as long.
+    /// Memory for the database's caches and write buffers, in bytes. Default 48 MiB, of which 2 cache: each time a write
+    /// buffer is full it is synced, so with 8 MiB a first ingest of incompressible data takes twice as long. Half of what
+    /// is more than the default goes to the cache.
     pub database_bytes: usize,
     /// Memory for the recall index, in bytes, taken at once, and only by what ingests something new. Default 8 MiB: the
     /// features of the last 65,000 chunks or more (4 GB with chunks of 64 KiB) and a sample of those of older ones.

@@ -55,8 +55,8 @@ pub struct RocksBackend {
     database: Option<DB>,
     state: AtomicU8,
     flushes: AtomicU64,
-    /// Bytes of write buffers that flushes may be behind with.
-    buffers: u64,
+    /// Bytes of the write buffers that are flushed as one.
+    buffer_set: u64,
     /// Held shared by plain writes, alone by batches with preconditions and by close.
     gate: RwLock<()>,
     /// Of who writes. Let go when the database is: fields are dropped after it.
@@ -135,7 +135,7 @@ impl RocksBackend {
             database: Some(opened),
             state: AtomicU8::new(OPEN),
             flushes: AtomicU64::new(0),
-            buffers: options.buffers() as u64,
+            buffer_set: options.buffer_set() as u64,
             gate: RwLock::new(()),
             _hold: hold,
         })
@@ -240,25 +240,36 @@ impl RocksBackend {
         if durability == Durability::Staged { self.wait_for_room() } else { Ok(()) }
     }
 
-    /// Waits while flushes are behind: a second set of write buffers costs more memory than waiting costs time.
+    /// Waits while a set of write buffers is being flushed and half of the next one is filled: how much memory there is
+    /// would otherwise depend on how fast the disk is at the moment, and be the more the longer an ingest takes.
     fn wait_for_room(&self) -> Result<()> {
-        // What can't be flushed is told by the next write.
-        while self.sum(properties::CUR_SIZE_ALL_MEM_TABLES)? > self.buffers
-            && self.sum(properties::NUM_IMMUTABLE_MEM_TABLE)? > 0
-            && self.sum(properties::BACKGROUND_ERRORS)? == 0
-        {
+        loop {
+            let under_way = self.count("default", properties::NUM_RUNNING_FLUSHES)?;
+            let unwritten = FAMILIES.iter().try_fold(0, |most, family| {
+                Ok::<_, Error>(most.max(self.count(family, properties::NUM_IMMUTABLE_MEM_TABLE)?))
+            })?;
+            // A flush whose tables are in place first removes files that merges left, for some tenths of a second now and
+            // then. So long it holds its buffers, and the database no longer counts them.
+            let uncounted = under_way.saturating_sub(unwritten) * self.buffer_set;
+            let bytes = self.sum(properties::CUR_SIZE_ALL_MEM_TABLES)? + uncounted;
+            let is_behind = under_way.max(unwritten) > 0 && bytes > self.buffer_set / 2 * 3;
+            // What can't be flushed is told by the next write.
+            if !is_behind || self.sum(properties::BACKGROUND_ERRORS)? > 0 {
+                return Ok(());
+            }
             std::thread::sleep(FLUSH_POLL);
         }
-        Ok(())
     }
 
     /// What the database counts, of all families.
     fn sum(&self, property: &PropName) -> Result<u64> {
-        FAMILIES.iter().try_fold(0, |sum, name| {
-            let value = self.database()?.property_int_value_cf(self.family_named(name)?, property);
-            let value = value.map_err(|error| self.failure("measure", error))?;
-            Ok(sum + value.unwrap_or(0))
-        })
+        FAMILIES.iter().try_fold(0, |sum, family| Ok(sum + self.count(family, property)?))
+    }
+
+    /// What the database counts, of one family.
+    fn count(&self, family: &str, property: &PropName) -> Result<u64> {
+        let value = self.database()?.property_int_value_cf(self.family_named(family)?, property);
+        Ok(value.map_err(|error| self.failure("measure", error))?.unwrap_or(0))
     }
 
     fn flush_all(&self) -> Result<()> {

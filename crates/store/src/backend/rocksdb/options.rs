@@ -20,9 +20,10 @@ use crate::Space;
 /// How to open a [`RocksBackend`](super::RocksBackend).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RocksOptions {
-    /// Bytes for caches and write buffers together; at least 6 MiB are used. Default: 64 MiB.
+    /// Bytes for caches and write buffers together; at least 6 MiB are used. Default: 48 MiB.
     ///
-    /// A third caches blocks (indexes and filters included), the rest buffers writes.
+    /// 2 MiB cache blocks, indexes and filters included, the rest buffers writes. Of what is more than the default the
+    /// cache gets half: it serves stores that are larger than the system's own cache.
     pub memory_bytes: usize,
     /// Open for reading alone, at the instant of opening; a writer may be at work beside it. Default: no.
     pub read_only: bool,
@@ -30,7 +31,7 @@ pub struct RocksOptions {
 
 impl Default for RocksOptions {
     fn default() -> Self {
-        Self { memory_bytes: 64 << 20, read_only: false }
+        Self { memory_bytes: DEFAULT_MEMORY, read_only: false }
     }
 }
 
@@ -39,9 +40,19 @@ impl RocksOptions {
         self.memory_bytes.max(6 * MIB)
     }
 
+    /// Bytes of the cache.
+    fn cache(&self) -> usize {
+        LEAST_CACHE + self.budget().saturating_sub(DEFAULT_MEMORY) / 2
+    }
+
     /// Bytes of all write buffers.
-    pub(super) fn buffers(&self) -> usize {
-        self.budget() - self.budget() / 3
+    fn buffers(&self) -> usize {
+        self.budget() - self.cache()
+    }
+
+    /// Bytes of the write buffers that are flushed as one, nearly all of them payloads.
+    pub(super) fn buffer_set(&self) -> usize {
+        self.buffers() / 8 * 3
     }
 }
 
@@ -60,13 +71,19 @@ pub(super) fn placement(space: Space) -> (&'static str, Option<u8>) {
 
 const MIB: usize = 1 << 20;
 
+/// What a store's database takes unless told otherwise (docs/decisions/0013).
+const DEFAULT_MEMORY: usize = 48 * MIB;
+
+/// Blocks come from the system's cache when they are not here.
+const LEAST_CACHE: usize = 2 * MIB;
+
 /// Tables kept open at once: their readers are memory outside the caches, about 10 KiB each.
 const OPEN_FILES: i32 = 128;
 
 /// The options of the database and of each column family.
 pub(super) fn tuned(options: &RocksOptions, create: bool) -> (Options, Vec<ColumnFamilyDescriptor>) {
     let mut cache_options = LruCacheOptions::default();
-    cache_options.set_capacity(options.budget() / 3);
+    cache_options.set_capacity(options.cache());
     cache_options.set_num_shard_bits(2);
     let cache = Cache::new_lru_cache_opts(&cache_options);
     let buffers = options.buffers();
@@ -81,7 +98,7 @@ pub(super) fn tuned(options: &RocksOptions, create: bool) -> (Options, Vec<Colum
 /// behind. The manifest is rewritten when half of it is history. Two flushes at a time: each waits for its syncs half of
 /// the time. No table names the machine that wrote it.
 const DATABASE_BY_NAME: &str = "write_identity_file=false;allow_fallocate=false;max_manifest_space_amp_pct=100;\
-     max_background_flushes=2;max_background_compactions=4;db_host_id=";
+     max_background_flushes=2;max_background_compactions=1;db_host_id=";
 
 /// Options of a family that the binding has no setter for.
 ///
@@ -149,7 +166,7 @@ fn family(name: &str, cache: &Cache, buffers: usize) -> Options {
     match name {
         "payloads" => {
             table.set_block_size(16 << 10);
-            family.set_write_buffer_size(buffers * 3 / 8);
+            family.set_write_buffer_size(buffers / 8 * 3);
             family.set_compression_type(DBCompressionType::None);
             family.add_compact_on_deletion_collector_factory(4096, 2048, 0.5);
         }
