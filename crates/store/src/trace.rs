@@ -225,6 +225,7 @@ impl FileTally {
         Ok(())
     }
 
+    /// Puts what was noted of pieces and seams into the change.
     fn settle(&mut self, traces: &mut Traces) -> Result<()> {
         // In order: how far a sample reaches may depend on it.
         let mut pieces: Vec<_> = self.pieces.drain().collect();
@@ -236,6 +237,12 @@ impl FileTally {
         wanted.sort_unstable();
         wanted.dedup();
         traces.prepare(&self.store, wanted)?;
+        self.settle_pieces(traces, &pieces)?;
+        self.settle_seams(traces, &seams)
+    }
+
+    /// Counts what pieces add and take away. What an edit has from its base is neither, and not counted.
+    fn settle_pieces(&mut self, traces: &mut Traces, pieces: &[(Piece, i64)]) -> Result<()> {
         // By chunk: what is taken away, as far as it is not what a chunk that leans on it has too.
         let mut old: HashMap<u64, Vec<(Piece, Vec<u64>)>> = HashMap::new();
         for &(piece, _) in pieces.iter().filter(|(_, times)| *times == -1) {
@@ -265,7 +272,12 @@ impl FileTally {
             gather(&mut self.change, &mut removed, &features, -1);
         }
         add(&mut self.change, &removed, -1);
-        for ((a, b), times) in seams {
+        Ok(())
+    }
+
+    /// Counts what lies across two pieces, or did.
+    fn settle_seams(&mut self, traces: &mut Traces, seams: &[((Piece, Piece), i64)]) -> Result<()> {
+        for &((a, b), times) in seams {
             let (a, b) = (traces.get(&self.store, a)?, traces.get(&self.store, b)?);
             let seam = self.store.gear.seam(&a.tail, &b.head);
             add(&mut self.change, &counted(seam.added()), times);

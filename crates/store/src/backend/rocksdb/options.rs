@@ -132,6 +132,8 @@ fn database(options: &RocksOptions, create: bool, buffers: usize) -> Options {
     database.set_bytes_per_sync(MIB as u64);
     // Per file being merged: with the default of 2 MiB a merge of the index takes more memory than all caches.
     database.set_compaction_readahead_size(128 << 10);
+    // What is read in order is read ahead by the system then; it sees by itself where that is of no use.
+    database.set_advise_random_on_open(false);
     // Per file being written, at most: what goes past the system's cache goes in pieces of this, and each is waited for.
     database.set_writable_file_max_buffer_size(MIB as u64);
     database.set_max_manifest_file_size(16 << 10);
