@@ -43,21 +43,62 @@ impl Level {
     ///
     /// If `matrix` is not a whole number of rows of `query.len()` words, or if a row has 2^26 words or more.
     pub fn nearest<'a>(self, query: &[u64], matrix: &[u64], nearest: &'a mut [Neighbour]) -> &'a [Neighbour] {
+        // Without room nothing gets in.
+        let bound = if nearest.is_empty() { 0 } else { u32::MAX };
+        let mut found = Found { rows: nearest, len: 0, bound };
+        self.scan_rows(query, matrix, |first, distances| {
+            for (look, distances) in distances.chunks(LOOK).enumerate() {
+                found.look(distances, first + look * LOOK);
+            }
+        });
+        found.sorted()
+    }
+
+    /// Measures the Hamming distance of each row of a contiguous matrix from `query`, and gives the distances to `look`:
+    /// those of many rows at a time, in order, with the number of the first of these rows, counted from 0.
+    ///
+    /// ```
+    /// use engrams_kernels::Level;
+    /// let mut all = Vec::new();
+    /// Level::detect().scan_rows(&[0b0111], &[0b0111, 0, 0b1111], |first, distances| {
+    ///     assert_eq!(first, all.len());
+    ///     all.extend_from_slice(distances);
+    /// });
+    /// assert_eq!(all, [0, 3, 1]);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If `matrix` is not a whole number of rows of `query.len()` words, or if a row has 2^26 words or more.
+    pub fn scan_rows(self, query: &[u64], matrix: &[u64], look: impl FnMut(usize, &[u32])) {
         let words = query.len();
         assert!(
             matrix.len().checked_rem(words).unwrap_or(matrix.len()) == 0,
             "a matrix of {} words is not made of rows of {words} words",
             matrix.len()
         );
-        if matrix.is_empty() || nearest.is_empty() {
-            return &[];
+        match matrix.len().checked_div(words).unwrap_or(0) {
+            0 => {}
+            1..MANY_ROWS_AT_ONCE => scan_blocks::<ROWS_AT_ONCE>(self, query, matrix, look),
+            _ => scan_blocks::<MANY_ROWS_AT_ONCE>(self, query, matrix, look),
         }
-        let found = Found { rows: nearest, len: 0, bound: u32::MAX };
-        if matrix.len() / words < MANY_ROWS_AT_ONCE {
-            found.among::<ROWS_AT_ONCE>(self, query, matrix)
-        } else {
-            found.among::<MANY_ROWS_AT_ONCE>(self, query, matrix)
-        }
+    }
+}
+
+/// Measures `AT_ONCE` rows after each other; their distances are on the stack, which the other size is not to take too.
+#[inline(never)]
+fn scan_blocks<const AT_ONCE: usize>(
+    level: Level,
+    query: &[u64],
+    matrix: &[u64],
+    mut look: impl FnMut(usize, &[u32]),
+) {
+    let words = query.len();
+    let mut distances = [0; AT_ONCE];
+    for (block, rows) in matrix.chunks(words * AT_ONCE).enumerate() {
+        let distances = &mut distances[..rows.len() / words];
+        level.hamming_rows(query, rows, distances);
+        look(block * AT_ONCE, distances);
     }
 }
 
@@ -71,21 +112,6 @@ struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    /// Looks at all rows, `AT_ONCE` after each other; their distances are on the stack.
-    #[inline(never)]
-    fn among<const AT_ONCE: usize>(mut self, level: Level, query: &[u64], matrix: &[u64]) -> &'a [Neighbour] {
-        let words = query.len();
-        let mut distances = [0; AT_ONCE];
-        for (block, rows) in matrix.chunks(words * AT_ONCE).enumerate() {
-            let distances = &mut distances[..rows.len() / words];
-            level.hamming_rows(query, rows, distances);
-            for (look, distances) in distances.chunks(LOOK).enumerate() {
-                self.look(distances, block * AT_ONCE + look * LOOK);
-            }
-        }
-        self.sorted()
-    }
-
     #[inline]
     fn look(&mut self, distances: &[u32], first: usize) {
         // Without a branch for each distance, hence several at once.

@@ -13,8 +13,6 @@ use engrams_kernels::Level;
 use crate::{Dimension, Hypervector};
 use index::Index;
 
-/// Rows scanned between looks at the distances: their buffer stays in the first-level cache.
-const ROWS_AT_ONCE: usize = 1024;
 /// An exact search gives up on the index when it would look into more than one bucket for so many items: a
 /// bucket and what is in it are several waits for memory, as long as the scan of about that many rows.
 const ITEMS_PER_BUCKET: usize = 64;
@@ -306,20 +304,14 @@ impl<T> ItemMemory<T> {
     }
 
     fn scan(&self, query: &Hypervector, k: usize, compared: usize, buckets: usize) -> Search<'_, T> {
-        let level = Level::detect();
-        let words = self.dimension.words();
-        let mut distances = [0; ROWS_AT_ONCE];
         let mut nearest = Nearest::new(k.min(self.len()));
-        for (block, rows) in self.rows.chunks(words * ROWS_AT_ONCE).enumerate() {
-            let distances = &mut distances[..rows.len() / words];
-            level.hamming_rows(query.words(), rows, distances);
-            for (row, distance) in distances.iter().enumerate() {
-                let slot = block * ROWS_AT_ONCE + row;
+        Level::detect().scan_rows(query.words(), &self.rows, |first, distances| {
+            for (slot, distance) in (first..).zip(distances) {
                 if nearest.takes(*distance, slot) && self.labels[slot].is_some() {
                     nearest.push(*distance, slot);
                 }
             }
-        }
+        });
         self.found(nearest, compared + self.labels.len(), buckets)
     }
 
