@@ -77,12 +77,15 @@ pub struct OpenOptions {
     pub superblock: Superblock,
 }
 
+/// What the database of a store takes unless told otherwise (docs/decisions/0013).
+pub(crate) const DEFAULT_DATABASE_BYTES: usize = 48 << 20;
+
 impl Default for OpenOptions {
     fn default() -> Self {
         Self {
             cache_bytes: 64 << 20,
             read_ahead_bytes: 16 << 20,
-            database_bytes: 48 << 20,
+            database_bytes: DEFAULT_DATABASE_BYTES,
             recall_bytes: 8 << 20,
             read_only: false,
             key: None,

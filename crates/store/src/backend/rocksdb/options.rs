@@ -16,6 +16,7 @@ use ::rocksdb::{
 };
 
 use crate::Space;
+use crate::store::DEFAULT_DATABASE_BYTES;
 
 /// How to open a [`RocksBackend`](super::RocksBackend).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub struct RocksOptions {
 
 impl Default for RocksOptions {
     fn default() -> Self {
-        Self { memory_bytes: DEFAULT_MEMORY, read_only: false }
+        Self { memory_bytes: DEFAULT_DATABASE_BYTES, read_only: false }
     }
 }
 
@@ -42,7 +43,7 @@ impl RocksOptions {
 
     /// Bytes of the cache.
     fn cache(&self) -> usize {
-        LEAST_CACHE + self.budget().saturating_sub(DEFAULT_MEMORY) / 2
+        LEAST_CACHE + self.budget().saturating_sub(DEFAULT_DATABASE_BYTES) / 2
     }
 
     /// Bytes of all write buffers.
@@ -50,7 +51,7 @@ impl RocksOptions {
         self.budget() - self.cache()
     }
 
-    /// Bytes of the write buffers that are flushed as one, nearly all of them payloads.
+    /// Bytes of the write buffers that are flushed as one: nearly all of them are payloads, whose buffer fills first.
     pub(super) fn buffer_set(&self) -> usize {
         self.buffers() / 8 * 3
     }
@@ -71,9 +72,6 @@ pub(super) fn placement(space: Space) -> (&'static str, Option<u8>) {
 
 const MIB: usize = 1 << 20;
 
-/// What a store's database takes unless told otherwise (docs/decisions/0013).
-const DEFAULT_MEMORY: usize = 48 * MIB;
-
 /// Blocks come from the system's cache when they are not here.
 const LEAST_CACHE: usize = 2 * MIB;
 
@@ -86,10 +84,9 @@ pub(super) fn tuned(options: &RocksOptions, create: bool) -> (Options, Vec<Colum
     cache_options.set_capacity(options.cache());
     cache_options.set_num_shard_bits(2);
     let cache = Cache::new_lru_cache_opts(&cache_options);
-    let buffers = options.buffers();
     let families =
-        FAMILIES.map(|name| ColumnFamilyDescriptor::new(name, family(name, &cache, buffers))).into();
-    (database(options, create, buffers), families)
+        FAMILIES.map(|name| ColumnFamilyDescriptor::new(name, family(name, &cache, options))).into();
+    (database(options, create), families)
 }
 
 /// Options of the database that the binding has no setter for.
@@ -111,7 +108,7 @@ const DATABASE_BY_NAME: &str = "write_identity_file=false;allow_fallocate=false;
 const FAMILY_BY_NAME: &str =
     "compression_opts={max_compressed_bytes_per_kb=1000};bottommost_file_compaction_delay=4294967295";
 
-fn database(options: &RocksOptions, create: bool, buffers: usize) -> Options {
+fn database(options: &RocksOptions, create: bool) -> Options {
     // The string is a constant; should a release not know one of its names, the defaults are only larger.
     let mut database = Options::default().get_options_from_string(DATABASE_BY_NAME).unwrap_or_default();
     database.create_if_missing(create);
@@ -124,7 +121,7 @@ fn database(options: &RocksOptions, create: bool, buffers: usize) -> Options {
     // it is what a power cut during a commit leaves: no promise was given for it yet.
     database.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     database.set_max_total_wal_size(4 * MIB as u64);
-    database.set_db_write_buffer_size(buffers);
+    database.set_db_write_buffer_size(options.buffers());
     // A reader must hold every table open, lest a writer's compaction removes one it still needs.
     database.set_max_open_files(if options.read_only { -1 } else { OPEN_FILES });
     database.set_table_cache_num_shard_bits(2);
@@ -147,7 +144,8 @@ fn database(options: &RocksOptions, create: bool, buffers: usize) -> Options {
     database
 }
 
-fn family(name: &str, cache: &Cache, buffers: usize) -> Options {
+fn family(name: &str, cache: &Cache, options: &RocksOptions) -> Options {
+    let buffers = options.buffers();
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(cache);
     // Partitioned, and in the cache: at 100 GB the indexes alone would not fit into the budget.
@@ -158,7 +156,7 @@ fn family(name: &str, cache: &Cache, buffers: usize) -> Options {
     table.set_index_block_restart_interval(8);
     let mut family = Options::default().get_options_from_string(FAMILY_BY_NAME).unwrap_or_default();
     family.set_level_compaction_dynamic_level_bytes(true);
-    // One being filled and two being flushed; what is on its way is bounded by all buffers' sum.
+    // One being filled and two being flushed; writers of much are held back sooner (`RocksBackend::wait_for_room`).
     family.set_max_write_buffer_number(4);
     family.set_target_file_size_base(64 * MIB as u64);
     family.set_max_bytes_for_level_base(256 * MIB as u64);
@@ -169,7 +167,7 @@ fn family(name: &str, cache: &Cache, buffers: usize) -> Options {
     match name {
         "payloads" => {
             table.set_block_size(16 << 10);
-            family.set_write_buffer_size(buffers / 8 * 3);
+            family.set_write_buffer_size(options.buffer_set());
             family.set_compression_type(DBCompressionType::None);
             family.add_compact_on_deletion_collector_factory(4096, 2048, 0.5);
         }
