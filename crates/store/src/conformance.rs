@@ -475,6 +475,7 @@ fn flushed_and_durable_writes_outlive_a_drop(mut open: impl FnMut() -> Box<dyn B
     let mut batch = Batch::new();
     batch.put(Space::Meta, *b"head", *b"1");
     must(backend.write(batch, Durability::Durable), "a durable write succeeds");
+    put(&*backend, Space::Payload, b"staged later", b"then settled");
     let mut batch = Batch::new();
     batch.expect(Space::Meta, *b"tag", None).put(Space::Meta, *b"tag", *b"1");
     must(backend.write(batch, Durability::Settled), "a settled write succeeds");
@@ -482,6 +483,8 @@ fn flushed_and_durable_writes_outlive_a_drop(mut open: impl FnMut() -> Box<dyn B
     let backend = open();
     let found = get(&*backend, Space::Payload, b"staged");
     same(found, Some(b"then flushed".to_vec()), "what was flushed is there after opening again");
+    let found = get(&*backend, Space::Payload, b"staged later");
+    same(found, Some(b"then settled".to_vec()), "what was staged before a settled write is there with it");
     same(get(&*backend, Space::Meta, b"head"), Some(b"1".to_vec()), "a durable write is there after opening");
     same(get(&*backend, Space::Meta, b"tag"), Some(b"1".to_vec()), "a settled write is there after opening");
 }

@@ -85,6 +85,9 @@ impl Backend for Medium {
         let mut journal = self.journal.lock().unwrap();
         self.inner.write(batch.clone(), durability)?;
         journal.batches.push((batch, durability));
+        if durability == Durability::Settled {
+            journal.flushed = journal.batches.len();
+        }
         Ok(())
     }
 

@@ -14,7 +14,8 @@ use crate::{Error, ErrorKind, Result, Space};
 pub struct Fault {
     /// The write that fails with `Io` and applies nothing.
     pub write: Option<u64>,
-    /// The flush that fails with `Io` and makes nothing durable.
+    /// The flush that fails with `Io` and makes nothing durable. That of a [settled](Durability::Settled) write counts: nothing
+    /// of the write was applied then, or all of it when this is the last thing heard of the medium.
     pub flush: Option<u64>,
     /// Whether the first failure is the last thing heard of the medium: every later call is `Unavailable`.
     pub fatal: bool,
@@ -93,7 +94,14 @@ impl<B: Backend> Backend for FaultyBackend<B> {
 
     fn write(&self, batch: Batch, durability: Durability) -> Result<()> {
         self.count(&self.writes, self.fault.write, "write")?;
-        self.inner.write(batch, durability)
+        if durability != Durability::Settled {
+            return self.inner.write(batch, durability);
+        }
+        let flushed = self.count(&self.flushes, self.fault.flush, "flush");
+        if flushed.is_ok() || self.fault.fatal {
+            self.inner.write(batch, durability)?;
+        }
+        flushed
     }
 
     fn flush(&self) -> Result<()> {

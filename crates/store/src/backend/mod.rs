@@ -11,8 +11,9 @@
 //! - **Durability.** [`Durability::Staged`] may be lost by a crash, but only as a suffix: if one staged batch
 //!   survives, all batches written before it survive. After [`flush`](Backend::flush) returns, everything
 //!   written before it survives power loss. [`Durability::Durable`] survives power loss when `write` returns;
-//!   it promises nothing about staged batches before it (flush them first). [`Durability::Settled`] survives damage to the
-//!   end of a log as well, which looks like a crash before the write: it is for what no commit mark vouches for.
+//!   it promises nothing about staged batches before it (flush them first). [`Durability::Settled`] is a write and a flush in
+//!   one: the batch survives power loss, and so does everything staged before it, which never is lost where the batch is kept.
+//!   It survives damage to the end of a log as well, which looks like a crash before the write.
 //! - **One store.** A backend belongs to one [`EngramStore`](crate::EngramStore) and its clones at a time, which gives
 //!   out the ids. A second store over it gets `Conflict` from the first id that both gave out.
 //! - **Errors.** A failed `write` has applied nothing, or the backend refuses every later call with
@@ -186,7 +187,8 @@ pub enum Durability {
     Staged,
     /// Durable when `write` returns.
     Durable,
-    /// The same, and kept where damage to it is noticed: in no log whose end can be lost without a word.
+    /// The same, with everything staged before it, and kept where damage to it is noticed: in no log whose end can be lost
+    /// without a word.
     Settled,
 }
 

@@ -1,8 +1,8 @@
 //! The store's default database: RocksDB, tuned for few large appends and a small footprint.
 //!
 //! Staged writes skip the write-ahead log; all column families flush as one, so what a crash leaves of them is a
-//! prefix. Durable writes go through the log and sync it; settled ones skip it and flush. A clean close leaves tables, a manifest and two small
-//! files, nothing else. The database itself, and with it the lock that keeps other processes out, is let go
+//! prefix. Durable writes go through the log and sync it; settled ones, commits among them, skip it and flush. A clean close
+//! leaves tables, a manifest and two small files, nothing else. The database itself, and with it the lock that keeps other processes out, is let go
 //! when the value is dropped: open snapshots borrow it until then.
 
 mod close;
@@ -74,6 +74,10 @@ const CLOSED: u8 = 2;
 
 /// A process that commits for long looks for small tables to merge once in so many flushes.
 const FLUSHES_PER_MERGE: u64 = 64;
+
+/// A close leaves fewer small tables than this side by side. To merge them each time takes a short ingest a twentieth of
+/// its time, and saves 0.4 % of the typescript history at most.
+const SMALL_TABLES_LEFT: usize = 4;
 
 impl RocksBackend {
     /// Creates an empty store in the directory `path`, which is made if need be.
@@ -365,7 +369,7 @@ impl Backend for RocksBackend {
         let mut outcome = Ok(());
         // After a failed write nothing in memory is to be trusted, and nothing of it is made durable.
         if !self.read_only && self.state.load(Ordering::Acquire) == OPEN {
-            outcome = self.flush_all().and_then(|()| close::merge_small_tables(self, 1));
+            outcome = self.flush_all().and_then(|()| close::merge_small_tables(self, SMALL_TABLES_LEFT));
         }
         if let Ok(database) = self.database() {
             database.cancel_all_background_work(true);

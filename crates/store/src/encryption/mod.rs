@@ -54,7 +54,11 @@ impl EngramStore {
         match &self.0.encryption {
             Some(encrypted) => {
                 encrypted.rekey(key)?;
-                self.0.keep_spare()
+                self.0.keep_spare()?;
+                // The old lock is a replaced record now, which a table keeps until it is rewritten. The key is changed even
+                // where that fails.
+                drop(self.0.backend.compact());
+                Ok(())
             }
             None => Err(Error::invalid("the store is not encrypted: only a new store can be")),
         }

@@ -147,10 +147,11 @@ fn close_leaves_nothing_but_what_is_needed() {
         kinds.retain(|kind| kind != ".sst");
         assert_eq!(kinds, ["CURRENT", "LOCK", "MANIFEST", "MANIFEST.guard"], "{:?}", names(place.path()));
         let tables = with_ending(place.path(), ".sst").len();
-        assert!(tables <= if round == 0 { 0 } else { 4 }, "{tables} tables after round {round}");
+        // Of each of four families three that a merge would not be worth yet.
+        assert!(tables <= if round == 0 { 0 } else { 12 }, "{tables} tables after round {round}");
         let bytes: u64 =
             fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
-        assert!(bytes < if round == 0 { 1 << 10 } else { 16 << 10 }, "{bytes} bytes after round {round}");
+        assert!(bytes < if round == 0 { 1 << 10 } else { 24 << 10 }, "{bytes} bytes after round {round}");
     }
 }
 

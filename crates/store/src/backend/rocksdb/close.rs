@@ -42,7 +42,7 @@ pub(super) fn merge_small_tables(backend: &RocksBackend, least: usize) -> Result
 fn merge_in_family(database: &DB, family: &ColumnFamily, mut tables: Vec<&LiveFile>, least: usize) {
     tables.sort_by(|a, b| a.start_key.cmp(&b.start_key));
     for run in tables.chunk_by(|a, b| is_small(a) && is_small(b)) {
-        if is_worth_merging(run, least) && rewritten_bytes(&tables, run) <= limit(run) {
+        if run.len() >= least && rewritten_bytes(&tables, run) <= limit(run) {
             let mut how = CompactOptions::default();
             how.set_exclusive_manual_compaction(false);
             how.set_bottommost_level_compaction(BottommostLevelCompaction::ForceOptimized);
@@ -54,15 +54,6 @@ fn merge_in_family(database: &DB, family: &ColumnFamily, mut tables: Vec<&LiveFi
 
 fn is_small(table: &LiveFile) -> bool {
     table.size < SMALL_TABLE_BYTES
-}
-
-/// A single table on the first level carries a sequence number with each record, which compresses badly;
-/// rewritten below it is up to a sixth smaller.
-fn is_worth_merging(run: &[&LiveFile], least: usize) -> bool {
-    match run {
-        [table] => least < 2 && is_small(table) && table.level == 0,
-        run => run.len() >= least,
-    }
 }
 
 fn span<'a>(run: &[&'a LiveFile]) -> (Option<&'a [u8]>, Option<&'a [u8]>) {

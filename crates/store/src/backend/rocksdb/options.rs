@@ -93,10 +93,10 @@ pub(super) fn tuned(options: &RocksOptions, create: bool) -> (Options, Vec<Colum
 ///
 /// No `IDENTITY` file: the manifest holds the identity. No preallocation: a crash would leave megabytes
 /// behind. The manifest is rewritten when half of it is history. Two flushes at a time: each waits for its syncs half of
-/// the time. One merge at a time: what several hold together is memory that only a long ingest would take. No table
-/// names the machine that wrote it.
+/// the time. One merge at a time: what several hold together is memory that only a long ingest would take. No flush by the
+/// database itself when it ends: a commit whose flush failed was told to have failed. No table names the machine that wrote it.
 const DATABASE_BY_NAME: &str = "write_identity_file=false;allow_fallocate=false;max_manifest_space_amp_pct=100;\
-     max_background_flushes=2;max_background_compactions=1;db_host_id=";
+     max_background_flushes=2;max_background_compactions=1;avoid_flush_during_shutdown=true;db_host_id=";
 
 /// Options of a family that the binding has no setter for.
 ///
