@@ -146,7 +146,7 @@ impl<'s> Trial<'s> {
     fn judge(self, campaign: &mut Campaign, sum: &mut Sum) -> Outcome {
         let place = match (self.store.is_crashed, &self.store.key_file) {
             (false, None) => "in a closed store",
-            (true, None) => "in a crashed store, with its log",
+            (true, None) => "in a crashed store",
             (false, Some(_)) => "in a closed store, encrypted",
             (true, Some(_)) => "in a crashed store, encrypted",
         };
@@ -209,7 +209,7 @@ fn make_store(
     Ok(Damaged { place: store, model, is_crashed: false, key_file, collects })
 }
 
-/// A store as a process leaves it that is killed when its commit has returned: the commit is in its log alone.
+/// A store as a process leaves it that is killed when its commit has returned: with what a close would have removed.
 fn make_crashed_store(
     campaign: &Campaign,
     key_file: Option<PathBuf>,
@@ -223,12 +223,14 @@ fn make_crashed_store(
     let written = fs::create_dir(&root).and_then(|()| state.write(&root));
     written.map_err(|error| format!("{}: {error}", root.display()))?;
     let store = power::store_in(&root);
-    let is_log = |(path, _): &(PathBuf, u64)| path.extension().is_some_and(|end| end == "log");
-    if files(&store)?.iter().any(is_log) {
+    let is_left_over = |(path, _): &(PathBuf, u64)| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("OPTIONS-"))
+    };
+    if files(&store)?.iter().any(is_left_over) {
         let collects = campaign.verbs.forget && campaign.verbs.gc;
         Ok(Damaged { place: store, model: model.clone(), is_crashed: true, key_file, collects })
     } else {
-        Err("a killed process left no log to damage".to_owned())
+        Err("a killed process left nothing that a close would have removed".to_owned())
     }
 }
 
