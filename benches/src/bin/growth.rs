@@ -1,14 +1,15 @@
 //! What recall costs as a store grows: `cargo run --release --bin growth [CHUNKS...]`, by default 10 k, 1 M and 10 M.
 //!
-//! Builds one store of made-up chunks (heads and features as real ones have them, payloads of one byte) in a temporary
-//! directory of about 2 GB, and at each size opens it anew and recalls for chunks like nothing stored and for runs of
-//! chunks that share six of eight features with stored ones: look-up and ranking, as ingest does them, with the store's
-//! files in the system's cache. Prints a table in Markdown; fails when what is young is not found.
+//! Fills one store with made-up chunks (heads and features as real ones have them, payloads of one byte), about 2 GB in a
+//! temporary directory, and keeps a copy of it at each size. Then opens the copies in turn, in several rounds, and recalls for
+//! chunks like nothing stored and for runs of chunks that share six of eight features with stored ones: look-up and ranking,
+//! as ingest does them, with the store's files in the system's cache. Prints a table in Markdown, of medians; fails when what
+//! is young is not found.
 
 use std::error::Error;
 use std::ffi::OsStr;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use engrams::store::{Coding, Head, NewChunk, Reuse};
@@ -21,6 +22,10 @@ const PROBES: u64 = 20_000;
 const RUN: u64 = 64;
 /// As in the superblock.
 const GROUP: u64 = 16;
+/// Each size is measured so often.
+const ROUNDS: usize = 5;
+/// Figures of one measurement, in the order of the table.
+const FIGURES: usize = 7;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -33,25 +38,55 @@ fn main() -> Result<(), Box<dyn Error>> {
     if sizes.is_empty() {
         sizes = vec![10_000, 1_000_000, 10_000_000];
     }
+    sizes.sort_unstable();
     let directory = tempfile::tempdir()?;
+    let path = directory.path().as_os_str();
+    let mut stored = 0;
+    for size in &sizes {
+        child(["fill".as_ref(), path, stored.to_string().as_ref(), size.to_string().as_ref()])?;
+        stored = *size;
+    }
+    let mut seen: Vec<[Vec<f64>; FIGURES]> = vec![Default::default(); sizes.len()];
+    for _ in 0..ROUNDS {
+        for (size, seen) in sizes.iter().zip(&mut seen) {
+            let printed = child(["measure".as_ref(), path, size.to_string().as_ref()])?;
+            for (figure, seen) in printed.split_whitespace().zip(seen) {
+                seen.push(figure.parse()?);
+            }
+        }
+    }
     println!(
         "| chunks | unrelated, us | young, us | found | old, us | found | opening, ms | resident, MiB |"
     );
     println!("|---|---|---|---|---|---|---|---|");
-    let mut stored = 0;
-    let path = directory.path().as_os_str();
-    for size in sizes {
-        child(["fill".as_ref(), path, stored.to_string().as_ref(), size.to_string().as_ref()])?;
-        stored = stored.max(size);
-        child(["measure".as_ref(), path, stored.to_string().as_ref()])?;
+    for (size, seen) in sizes.iter().zip(&mut seen) {
+        let [unrelated, young, young_found, old, old_found, opening, resident] =
+            seen.each_mut().map(|figures| median(figures));
+        println!(
+            "| {size} | {unrelated:.1} | {young:.1} | {young_found:.1} % | {old:.1} | {old_found:.1} % | \
+             {opening:.0} | {resident:.0} |"
+        );
     }
     Ok(())
 }
 
-/// Runs a step in a process of its own, so that its memory is its own.
-fn child<const N: usize>(arguments: [&OsStr; N]) -> Result<(), Box<dyn Error>> {
-    let status = Command::new(std::env::current_exe()?).args(arguments).status()?;
-    if status.success() { Ok(()) } else { Err(format!("a step failed: {status}").into()) }
+/// Runs a step in a process of its own, so that its memory is its own, and returns what it prints.
+fn child<const N: usize>(arguments: [&OsStr; N]) -> Result<String, Box<dyn Error>> {
+    let ran = Command::new(std::env::current_exe()?).args(arguments).stderr(Stdio::inherit()).output()?;
+    if !ran.status.success() {
+        return Err(format!("a step failed: {}", ran.status).into());
+    }
+    Ok(String::from_utf8(ran.stdout)?)
+}
+
+fn median(figures: &mut [f64]) -> f64 {
+    figures.sort_unstable_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or_default()
+}
+
+/// The copy of the store when it had so many chunks.
+fn copy_at(path: &Path, chunks: u64) -> PathBuf {
+    path.join(chunks.to_string())
 }
 
 /// The features of chunk `id`: spread as the smallest eight of 500 are.
@@ -70,7 +105,7 @@ fn vector(id: u64) -> [u8; 32] {
 fn fill(path: &Path, from: u64, to: u64) -> Result<(), Box<dyn Error>> {
     // Large write buffers: with small ones, filling is mostly flushing.
     let options = OpenOptions { database_bytes: 256 << 20, ..OpenOptions::default() };
-    let store = EngramStore::open_with(path.join("store"), &options, true)?;
+    let store = EngramStore::open_with(path.join("filled"), &options, true)?;
     let draft = store.draft()?;
     let mut id = from;
     while id < to {
@@ -100,6 +135,8 @@ fn fill(path: &Path, from: u64, to: u64) -> Result<(), Box<dyn Error>> {
         }
         staging.write()?;
     }
+    drop(draft);
+    store.backup_to(copy_at(path, to))?;
     store.close()?;
     Ok(())
 }
@@ -125,18 +162,18 @@ fn recall(
     Ok(nearest.map(|(_, id)| id))
 }
 
-/// The median of runs, for one probe: other work on the machine must not show.
-fn median(mut runs: Vec<Duration>) -> Duration {
-    runs.sort_unstable();
-    runs.get(runs.len() / 2).copied().unwrap_or_default() / RUN as u32
+/// The median of runs, for one probe, in microseconds: other work on the machine must not show.
+fn cost(runs: Vec<Duration>) -> f64 {
+    let mut costs: Vec<f64> = runs.iter().map(|run| run.as_secs_f64() * 1e6 / RUN as f64).collect();
+    median(&mut costs)
 }
 
-/// Recalls for runs of chunks like those from `starts` on; returns the time for each and the share that was found.
+/// Recalls for runs of chunks like those from `starts` on; returns the cost of each and the share that was found, in percent.
 fn related(
     store: &EngramStore,
     reuse: &Reuse,
     starts: impl Iterator<Item = u64>,
-) -> engrams::Result<(Duration, f64)> {
+) -> engrams::Result<(f64, f64)> {
     let (mut hits, mut probes, mut runs) = (0u64, 0u32, Vec::new());
     for start in starts {
         let mut successor = None;
@@ -155,7 +192,7 @@ fn related(
         }
         runs.push(time);
     }
-    Ok((median(runs), hits as f64 / f64::from(probes)))
+    Ok((cost(runs), hits as f64 / f64::from(probes) * 100.0))
 }
 
 /// Reads all files of the store, so that the system's cache has them: tables are written past it, and what a medium takes
@@ -173,9 +210,10 @@ fn warm(store: &Path) -> std::io::Result<()> {
 }
 
 fn measure(path: &Path, stored: u64) -> Result<(), Box<dyn Error>> {
-    warm(&path.join("store"))?;
+    let place = copy_at(path, stored);
+    warm(&place)?;
     let options = OpenOptions::default();
-    let store = EngramStore::open_with(path.join("store"), &options, false)?;
+    let store = EngramStore::open_with(place, &options, false)?;
     let begun = Instant::now();
     let draft = store.draft()?;
     let reuse = draft.reuse();
@@ -192,26 +230,20 @@ fn measure(path: &Path, stored: u64) -> Result<(), Box<dyn Error>> {
         }
         times.push(begun.elapsed());
     }
-    let unrelated = median(times);
-    let place = |run: u64, of: u64| mix64(run + 1) % of.saturating_sub(RUN).max(1);
+    let unrelated = cost(times);
+    let start = |run: u64, of: u64| mix64(run + 1) % of.saturating_sub(RUN).max(1);
     let recent = stored.min(50_000);
     let runs = PROBES / RUN;
     let (young, young_found) =
-        related(&store, reuse, (0..runs).map(|run| stored - recent + 1 + place(run, recent)))?;
-    let (old, old_found) = related(&store, reuse, (0..runs).map(|run| 1 + place(run, stored)))?;
-    let us = |time: Duration| time.as_secs_f64() * 1e6;
+        related(&store, reuse, (0..runs).map(|run| stored - recent + 1 + start(run, recent)))?;
+    let (old, old_found) = related(&store, reuse, (0..runs).map(|run| 1 + start(run, stored)))?;
     println!(
-        "| {stored} | {:.1} | {:.1} | {:.1} % | {:.1} | {:.1} % | {} | {} |",
-        us(unrelated),
-        us(young),
-        young_found * 100.0,
-        us(old),
-        old_found * 100.0,
+        "{unrelated} {young} {young_found} {old} {old_found} {} {}",
         opening.as_millis(),
         resident_mib()
     );
     store.close()?;
-    if young_found < 0.95 { Err("young chunks were not found".into()) } else { Ok(()) }
+    if young_found < 95.0 { Err("young chunks were not found".into()) } else { Ok(()) }
 }
 
 /// Resident memory of this process, where the system tells; else 0.
