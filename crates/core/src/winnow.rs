@@ -62,35 +62,50 @@ fn locate_by(gear: &Gear, bytes: &[u8], out: &mut Vec<Located>) {
 /// `window` consecutive positions; windows may reach out of the string with less than half of themselves, so that
 /// what lies at an end is found as well as the rest. Of equal features the last counts. Ascending by place, each once.
 ///
-/// A feature is selected if some window lies between its neighbours that come before it: the nearest smaller one to its left
-/// and the nearest one that is not greater to its right. A stack finds both for all features in one pass.
+/// What is selected changes only where a feature enters at the right end of the window, or where the selected one leaves at
+/// the left end: then what is left in the window is looked through.
 pub fn winnow(features: &[Located], len: usize, window: usize, mut selected: impl FnMut(Located)) {
     let half = window / 2;
     // Windows begin from `-half` on; all places here are shifted by that.
     let last_window = half + len.saturating_sub(half).max(1) - 1;
     let place = |at: usize| features[at].start + half;
-    // One past the nearest smaller feature to the left; the nearest feature to the right that is not greater.
-    let mut after_left = vec![0; features.len()];
-    let mut right = vec![usize::MAX; features.len()];
-    let mut open: Vec<usize> = Vec::new();
-    for at in 0..features.len() {
-        while let Some(&before) = open.last() {
-            if features[before].feature < features[at].feature {
-                after_left[at] = place(before) + 1;
-                break;
-            }
-            right[before] = place(at);
-            open.pop();
+    // The features from `first` to `end` lie in the window, and perhaps some before `first` no longer do.
+    let (mut first, mut end) = (0, features.partition_point(|one| one.start + half < window));
+    let mut smallest = smallest_of(features, 0, end);
+    smallest.into_iter().for_each(|at| selected(features[at]));
+    loop {
+        let enters = (end < features.len()).then(|| (place(end) + 1).saturating_sub(window));
+        let leaves = smallest.map(|at| place(at) + 1);
+        let begin = match (enters, leaves) {
+            (Some(enters), Some(leaves)) => enters.min(leaves),
+            (Some(begin), None) | (None, Some(begin)) => begin,
+            (None, None) => return,
+        };
+        if begin > last_window {
+            return;
         }
-        open.push(at);
+        end += usize::from(enters == Some(begin));
+        if leaves.is_none_or(|leaves| leaves == begin) {
+            first += features[first..end].iter().take_while(|one| one.start + half < begin).count();
+            smallest = smallest_of(features, first, end);
+        } else if smallest.is_some_and(|at| features[end - 1].feature <= features[at].feature) {
+            smallest = Some(end - 1);
+        } else {
+            continue;
+        }
+        smallest.into_iter().for_each(|at| selected(features[at]));
     }
-    for (at, feature) in features.iter().enumerate() {
-        let first = after_left[at].max((place(at) + 1).saturating_sub(window));
-        let last = place(at).min(right[at].saturating_sub(window)).min(last_window);
-        if first <= last && right[at] >= window {
-            selected(*feature);
+}
+
+/// The smallest of `features` from `first` to `end`, of equal ones the last.
+fn smallest_of(features: &[Located], first: usize, end: usize) -> Option<usize> {
+    let mut smallest = first;
+    for at in first..end {
+        if features[at].feature <= features[smallest].feature {
+            smallest = at;
         }
     }
+    (first < end).then_some(smallest)
 }
 
 #[cfg(test)]
@@ -127,23 +142,46 @@ mod tests {
         }
     }
 
+    /// Places of the features that are the smallest of some window, of equal ones the last.
+    fn smallest_of_windows(all: &[Located], len: usize, window: usize) -> Vec<usize> {
+        let half = window as i64 / 2;
+        let mut places = Vec::new();
+        for start in -half..(len as i64 - half).max(1) {
+            let inside = |one: &&Located| (start..start + window as i64).contains(&(one.start as i64));
+            let smallest =
+                all.iter().filter(inside).min_by_key(|one| (one.feature, core::cmp::Reverse(one.start)));
+            places.extend(smallest.map(|one| one.start));
+        }
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+
     #[test]
     fn each_window_has_its_smallest_feature_selected_and_no_other_is() {
         for (len, window) in [(40_000, 2048), (3000, 512), (700, 2048), (5000, 7)] {
             let bytes = noise(len, len as u64);
-            let all = located(&bytes);
-            let half = window as i64 / 2;
-            let mut expected = Vec::new();
-            for start in -half..(len as i64 - half).max(1) {
-                let inside = |one: &&Located| (start..start + window as i64).contains(&(one.start as i64));
-                let smallest =
-                    all.iter().filter(inside).min_by_key(|one| (one.feature, core::cmp::Reverse(one.start)));
-                expected.extend(smallest.map(|one| one.start));
-            }
-            expected.sort_unstable();
-            expected.dedup();
             let found: Vec<usize> = selected(&bytes, window).iter().map(|one| one.start).collect();
-            assert_eq!(found, expected, "{len} {window}");
+            assert_eq!(found, smallest_of_windows(&located(&bytes), len, window), "{len} {window}");
+        }
+    }
+
+    #[test]
+    fn dense_sparse_and_equal_features_are_selected_alike() {
+        for seed in 0..300 {
+            let draw = |at: u64, below: u64| engrams_kernels::mix64(seed << 32 | at) % below;
+            let (len, window) = (draw(1, 400) as usize + 1, draw(2, 60) as usize + 1);
+            let (gap, kinds) = (draw(3, 30) + 1, draw(4, 12) + 1);
+            let mut features: Vec<Located> = Vec::new();
+            let mut start = draw(5, gap) as usize;
+            while start < len {
+                let feature = draw(2 * start as u64 + 10, kinds);
+                features.push(Located { start, feature });
+                start += draw(2 * start as u64 + 11, gap) as usize + 1;
+            }
+            let mut found = Vec::new();
+            winnow(&features, len, window, |one| found.push(one.start));
+            assert_eq!(found, smallest_of_windows(&features, len, window), "{seed}: {features:?}");
         }
     }
 
