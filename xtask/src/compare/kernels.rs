@@ -46,7 +46,7 @@ const MANY_CHUNKS: &str = "10000000";
 
 /// The programs are started so often: what they read lies elsewhere in memory each time, which makes up to a third of what
 /// scanning a matrix takes, for any implementation.
-const STARTS: usize = 5;
+const STARTS: usize = 15;
 
 pub(crate) fn measure(workspace: &Workspace, is_long: bool) -> Outcome<Kernels> {
     let peers = workspace.root().join("benches").join("compare");
