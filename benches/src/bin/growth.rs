@@ -39,6 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         sizes = vec![10_000, 1_000_000, 10_000_000];
     }
     sizes.sort_unstable();
+    sizes.dedup();
     let directory = tempfile::tempdir()?;
     let path = directory.path().as_os_str();
     let mut stored = 0;

@@ -2,8 +2,8 @@
 //!
 //! Staged writes skip the write-ahead log; all column families flush as one, so what a crash leaves of them is a
 //! prefix. Durable writes go through the log and sync it; settled ones, commits among them, skip it and flush. A clean close
-//! leaves tables, a manifest and two small files, nothing else. The database itself, and with it the lock that keeps other processes out, is let go
-//! when the value is dropped: open snapshots borrow it until then.
+//! leaves tables, a manifest and two small files, nothing else. The database itself, and with it the lock that keeps other
+//! processes out, is let go when the value is dropped: open snapshots borrow it until then.
 
 mod close;
 mod compact;
@@ -76,7 +76,7 @@ const CLOSED: u8 = 2;
 const FLUSHES_PER_MERGE: u64 = 64;
 
 /// A close leaves fewer small tables than this side by side. To merge them each time takes a short ingest a twentieth of
-/// its time, and saves 0.4 % of the typescript history at most.
+/// its time, and saves 0.5 % of the typescript history at most.
 const SMALL_TABLES_LEFT: usize = 4;
 
 impl RocksBackend {
