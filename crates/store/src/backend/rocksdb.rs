@@ -25,7 +25,7 @@ use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use ::rocksdb::properties::{self, PropName};
-use ::rocksdb::{ColumnFamily, DB, FlushOptions, WriteBatch, WriteOptions};
+use ::rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, FlushOptions, Options, WriteBatch, WriteOptions};
 
 pub(crate) use failure::in_use;
 pub(crate) use hold::Hold;
@@ -125,7 +125,15 @@ impl RocksBackend {
         guard::check(path)?;
         log::check_logs(path)?;
         let hold = if options.read_only { None } else { Some(Hold::take(path)?) };
-        let (mut database, families) = tuned(options, create);
+        Self::start_tuned(path, options, tuned(options, create), hold)
+    }
+
+    fn start_tuned(
+        path: &Path,
+        options: &RocksOptions,
+        (mut database, families): (Options, Vec<ColumnFamilyDescriptor>),
+        hold: Option<Hold>,
+    ) -> Result<Self> {
         let opened = if options.read_only {
             DB::open_cf_descriptors_read_only(&database, path, families, false)
         } else {

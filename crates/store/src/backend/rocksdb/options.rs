@@ -80,12 +80,25 @@ const OPEN_FILES: i32 = 128;
 
 /// The options of the database and of each column family.
 pub(super) fn tuned(options: &RocksOptions, create: bool) -> (Options, Vec<ColumnFamilyDescriptor>) {
+    with_filters(options, create, true)
+}
+
+/// The same, such that filters of tables are neither read nor made: a damaged one would keep a database shut.
+pub(super) fn without_filters(options: &RocksOptions) -> (Options, Vec<ColumnFamilyDescriptor>) {
+    with_filters(options, false, false)
+}
+
+fn with_filters(
+    options: &RocksOptions,
+    create: bool,
+    filters: bool,
+) -> (Options, Vec<ColumnFamilyDescriptor>) {
     let mut cache_options = LruCacheOptions::default();
     cache_options.set_capacity(options.cache());
     cache_options.set_num_shard_bits(2);
     let cache = Cache::new_lru_cache_opts(&cache_options);
     let families =
-        FAMILIES.map(|name| ColumnFamilyDescriptor::new(name, family(name, &cache, options))).into();
+        FAMILIES.map(|name| ColumnFamilyDescriptor::new(name, family(name, &cache, options, filters))).into();
     (database(options, create), families)
 }
 
@@ -144,7 +157,7 @@ fn database(options: &RocksOptions, create: bool) -> Options {
     database
 }
 
-fn family(name: &str, cache: &Cache, options: &RocksOptions) -> Options {
+fn family(name: &str, cache: &Cache, options: &RocksOptions, filters: bool) -> Options {
     let buffers = options.buffers();
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(cache);
@@ -179,11 +192,13 @@ fn family(name: &str, cache: &Cache, options: &RocksOptions) -> Options {
         }
         "index" => {
             table.set_block_size(8 << 10);
-            // With 10 bits one of 100 names that are not there is looked for all the same, in each table: a long stream of
-            // new chunks then fills the cache with blocks that nobody needs again.
-            table.set_bloom_filter(20.0, false);
-            table.set_partition_filters(true);
-            table.set_optimize_filters_for_memory(true);
+            if filters {
+                // With 10 bits one of 100 names that are not there is looked for all the same, in each table: a long stream
+                // of new chunks then fills the cache with blocks that nobody needs again.
+                table.set_bloom_filter(20.0, false);
+                table.set_partition_filters(true);
+                table.set_optimize_filters_for_memory(true);
+            }
             family.set_write_buffer_size(buffers / 4);
             family.set_compression_type(DBCompressionType::Zstd);
             // Names lie anywhere, so a merge into the lowest level would write all of the index again, each time.
