@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use engrams::store::{Coding, Head, NewChunk, Reuse};
 use engrams::{EngramStore, OpenOptions};
+use engrams_benches::median;
 use engrams_kernels::mix64;
 
 /// Probes of each kind.
@@ -60,9 +61,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         "| chunks | unrelated, us | young, us | found | old, us | found | opening, ms | resident, MiB |"
     );
     println!("|---|---|---|---|---|---|---|---|");
-    for (size, seen) in sizes.iter().zip(&mut seen) {
-        let [unrelated, young, young_found, old, old_found, opening, resident] =
-            seen.each_mut().map(|figures| median(figures));
+    for (size, seen) in sizes.iter().zip(seen) {
+        let [unrelated, young, young_found, old, old_found, opening, resident] = seen.map(median);
         println!(
             "| {size} | {unrelated:.1} | {young:.1} | {young_found:.1} % | {old:.1} | {old_found:.1} % | \
              {opening:.0} | {resident:.0} |"
@@ -78,11 +78,6 @@ fn child<const N: usize>(arguments: [&OsStr; N]) -> Result<String, Box<dyn Error
         return Err(format!("a step failed: {}", ran.status).into());
     }
     Ok(String::from_utf8(ran.stdout)?)
-}
-
-fn median(figures: &mut [f64]) -> f64 {
-    figures.sort_unstable_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or_default()
 }
 
 /// The copy of the store when it had so many chunks.
@@ -165,8 +160,7 @@ fn recall(
 
 /// The median of runs, for one probe, in microseconds: other work on the machine must not show.
 fn cost(runs: Vec<Duration>) -> f64 {
-    let mut costs: Vec<f64> = runs.iter().map(|run| run.as_secs_f64() * 1e6 / RUN as f64).collect();
-    median(&mut costs)
+    median(runs.iter().map(|run| run.as_secs_f64() * 1e6 / RUN as f64).collect())
 }
 
 /// Recalls for runs of chunks like those from `starts` on; returns the cost of each and the share that was found, in percent.

@@ -99,13 +99,7 @@ pub fn winnow(features: &[Located], len: usize, window: usize, mut selected: imp
 
 /// The smallest of `features` from `first` to `end`, of equal ones the last.
 fn smallest_of(features: &[Located], first: usize, end: usize) -> Option<usize> {
-    let mut smallest = first;
-    for at in first..end {
-        if features[at].feature <= features[smallest].feature {
-            smallest = at;
-        }
-    }
-    (first < end).then_some(smallest)
+    (first..end).rev().min_by_key(|&at| features[at].feature)
 }
 
 #[cfg(test)]

@@ -52,6 +52,9 @@ pub(crate) fn measure(workspace: &Workspace, is_long: bool) -> Outcome<Kernels> 
     let peers = workspace.root().join("benches").join("compare");
     let python =
         prerequisites::python_with(&workspace.target().join("compare"), "faiss", &["faiss-cpu", "numpy"]);
+    if let Err(why) = &python {
+        eprintln!("   without faiss: {why}");
+    }
     let mut rates = Vec::new();
     for start in 1..=STARTS {
         for program in ["cut_peers", "scan_peers"] {
@@ -59,9 +62,8 @@ pub(crate) fn measure(workspace: &Workspace, is_long: bool) -> Outcome<Kernels> 
             let mut command = workspace::bare_cargo();
             command.args(["run", "--release", "--quiet", "--bin", program]).current_dir(&peers);
             command.env("CARGO_TARGET_DIR", workspace.target().join("peers").join("target"));
-            match &python {
-                Ok(python) => drop(command.env("FAISS_PYTHON", python)),
-                Err(why) => eprintln!("   without faiss: {why}"),
+            if let Ok(python) = &python {
+                command.env("FAISS_PYTHON", python);
             }
             rates.extend(rates_in(&process::read(&mut command)?)?);
         }

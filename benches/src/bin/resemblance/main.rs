@@ -19,6 +19,7 @@ use std::time::Instant;
 
 use engrams::store::Superblock;
 use engrams::{Attributes, EngramStore, IngestOptions, OpenOptions, Search, Transaction};
+use engrams_benches::median;
 use serde::Serialize;
 
 use corpus::Corpus;
@@ -210,9 +211,4 @@ fn ask(
     row.ranking_ms = median(ranking);
     row.confirming_ms = median(confirming);
     Ok(row)
-}
-
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
 }

@@ -9,10 +9,11 @@ use engrams::core::{locate_features, winnow};
 use engrams::store::tree::Piece;
 use engrams::store::{Coding, Head, NewChunk, search_key};
 use engrams::{Attributes, EngramStore, Entry, Node, Search};
+use engrams_benches::median;
 use engrams_kernels::mix64;
 use serde::Serialize;
 
-use crate::{Outcome, median};
+use crate::Outcome;
 
 #[derive(Serialize, Default)]
 pub(crate) struct Timing {

@@ -122,18 +122,17 @@ impl RocksBackend {
     }
 
     fn start(path: &Path, options: &RocksOptions, create: bool) -> Result<Self> {
-        guard::check(path)?;
-        log::check_logs(path)?;
-        let hold = if options.read_only { None } else { Some(Hold::take(path)?) };
-        Self::start_tuned(path, options, tuned(options, create), hold)
+        Self::start_tuned(path, options, tuned(options, create))
     }
 
     fn start_tuned(
         path: &Path,
         options: &RocksOptions,
         (mut database, families): (Options, Vec<ColumnFamilyDescriptor>),
-        hold: Option<Hold>,
     ) -> Result<Self> {
+        guard::check(path)?;
+        log::check_logs(path)?;
+        let hold = if options.read_only { None } else { Some(Hold::take(path)?) };
         let opened = if options.read_only {
             DB::open_cf_descriptors_read_only(&database, path, families, false)
         } else {

@@ -9,7 +9,7 @@ use ::rocksdb::DB;
 
 use super::failure::failure;
 use super::options::{self, FAMILIES, tuned};
-use super::{Hold, RocksBackend, RocksOptions, guard, log};
+use super::{RocksBackend, RocksOptions, guard, log};
 use crate::backend::{Backend, Batch, Durability, KeyRange};
 use crate::{Error, ErrorKind, Result, Space};
 
@@ -52,8 +52,7 @@ impl RocksBackend {
                     // Making a manifest does not look at filters, which opening reads.
                     Err(error) if error.kind() == ErrorKind::Corrupt => {
                         is_to_be_rewritten = true;
-                        let tuned = options::without_filters(options);
-                        Self::start_tuned(copy, options, tuned, Some(Hold::take(copy)?))?
+                        Self::start_tuned(copy, options, options::without_filters(options))?
                     }
                     started => started?,
                 }
